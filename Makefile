@@ -1,0 +1,47 @@
+# One vocabulary for people, hooks and CI. Every target sets up what it needs first.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+# Quiet and offline: no tool sends anything anywhere.
+export DVC_NO_ANALYTICS := 1
+export GX_ANALYTICS_ENABLED := false
+export DO_NOT_TRACK := true
+
+.DEFAULT_GOAL := help
+.PHONY: help repro test lint setup setup-dev clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+repro: setup  ## set up, then run the whole pipeline (dvc repro) and show the figures
+	$(BIN)/dvc repro
+	$(BIN)/dvc metrics show
+
+test: setup-dev  ## set up, then run the tests
+	$(BIN)/python -m pytest
+
+lint: setup-dev  ## style, types and import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+setup: $(VENV)/.installed  ## make .venv with the pinned requirements; skipped when up to date
+setup-dev: $(VENV)/.installed-dev
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || { \
+	  echo "error: $(PYTHON) is not Python 3.11. Get it from https://www.python.org/downloads/, with \`apt install"; \
+	  echo "python3.11 python3.11-venv\` or \`pyenv install 3.11\`, then: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; \
+	  exit 1; } >&2
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.lock
+	@touch $@
+
+clean:  ## remove the environment and what the tools cached; data, models and reports stay
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
