@@ -1,0 +1,1 @@
+"""How good is a detector: arrays in, floats out. Knows no network and no file."""

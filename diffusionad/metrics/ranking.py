@@ -1,0 +1,139 @@
+"""How well scores rank anomalous above normal, by image and by pixel.
+
+Labels: 1 or True = anomalous, 0 or False = normal. Scores: any finite numbers, higher = more anomalous; only their
+order counts. A figure that cannot be computed, for want of normal or anomalous items, is an error and never a number.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from diffusionad.metrics.pixels import Maps, Masks, sweep_pixels
+from diffusionad.metrics.pro import pro
+from diffusionad.metrics.sweep import Floats, Sweep, auroc, average_precision, f1, sweep
+
+
+class BestF1(NamedTuple):
+    """The largest F1 over all thresholds: an upper bound, since the threshold is chosen on the very same items."""
+
+    f1: float
+    """In [0, 1]."""
+    threshold: float
+    """Flag scores at or above it; the highest one, if several do as well."""
+
+
+class PixelMetrics(NamedTuple):
+    """Pixelwise figures of a test set, each in [0, 1] except the threshold."""
+
+    auroc: float
+    """Area under the ROC curve."""
+    ap: float
+    """Average precision."""
+    pro: float
+    """Area under the PRO curve up to the limit, divided by the limit."""
+    f1: float
+    """The best F1, as in BestF1."""
+    f1_threshold: float
+    """Its threshold, in the units of the maps."""
+
+
+def top_k_score(maps: Iterable[NDArray[np.floating]], fraction: float) -> Floats:
+    """Score each image by the mean of its k highest pixels, k = max(1, round(fraction H W)), shape (images,).
+
+    The paper takes 50 pixels of 256 x 256; a fraction keeps the meaning at other sizes. Halves round to even.
+
+    Raises:
+        ValueError: If fraction is outside (0, 1], or a map is empty or holds NaN or infinity; it names the image.
+    """
+    if not 0 < fraction <= 1:
+        raise ValueError(f"expected fraction in (0, 1], got {fraction}")
+    return np.array(
+        [_top_mean(index, anomaly_map, fraction) for index, anomaly_map in enumerate(maps)], dtype=np.float64
+    )
+
+
+def image_auroc(labels: ArrayLike, scores: ArrayLike) -> float:
+    """Area under the ROC curve of image scores; errors as sweep_images."""
+    return float(auroc(sweep_images(labels, scores)))
+
+
+def image_ap(labels: ArrayLike, scores: ArrayLike) -> float:
+    """Average precision of image scores; errors as sweep_images."""
+    return float(average_precision(sweep_images(labels, scores)))
+
+
+def image_f1(labels: ArrayLike, scores: ArrayLike) -> BestF1:
+    """Find the best F1 of image scores and its threshold; errors as sweep_images."""
+    return _best_f1(sweep_images(labels, scores))
+
+
+def pixel_metrics(maps: Maps, masks: Masks, fpr_limit: float) -> PixelMetrics:
+    """Compute all pixelwise figures exactly, over every distinct score, with one sort.
+
+    Args:
+        maps: Anomaly maps, shape (H, W) each.
+        masks: Their masks, bool.
+        fpr_limit: Largest false positive rate of the PRO curve, in (0, 1].
+
+    Raises:
+        ValueError: If there is no normal or no anomalous pixel, or as split_pixels and pro.
+
+    Example:
+        >>> anomaly_map = np.array([[0.1, 0.2], [0.3, 0.9]])
+        >>> pixel_metrics([anomaly_map], [anomaly_map > 0.5], 0.3)
+        PixelMetrics(auroc=1.0, ap=1.0, pro=1.0, f1=1.0, f1_threshold=0.9)
+    """
+    steps = sweep_pixels(maps, masks)
+    best = _best_f1(steps)
+    return PixelMetrics(
+        auroc=float(auroc(steps)),
+        ap=float(average_precision(steps)),
+        pro=float(pro(steps, fpr_limit)),
+        f1=best.f1,
+        f1_threshold=best.threshold,
+    )
+
+
+def sweep_images(labels: ArrayLike, scores: ArrayLike) -> Sweep:
+    """Rank images; each is a region of its own.
+
+    Args:
+        labels: 0 or 1, shape (images,).
+        scores: Finite numbers, shape (images,).
+
+    Raises:
+        ValueError: If shapes differ, a label is neither 0 nor 1, a score is NaN or infinite (it names the image), or
+            there is no normal or no anomalous image.
+    """
+    is_anomalous, numbers = checked_images(labels, scores)
+    anomalous = numbers[is_anomalous]
+    return sweep(numbers[~is_anomalous], anomalous, np.ones(anomalous.size), anomalous.size)
+
+
+def checked_images(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_], Floats]:
+    """Give labels as bool and scores as float64, checked as sweep_images says, save that one class may be missing."""
+    kinds, numbers = np.asarray(labels), np.asarray(scores, dtype=np.float64)
+    if kinds.ndim != 1 or kinds.shape != numbers.shape:
+        raise ValueError(f"expected a label and a score an image, got shapes {kinds.shape} and {numbers.shape}")
+    for index in np.flatnonzero(~np.isin(kinds, (0, 1))):
+        raise ValueError(f"image {index}: expected label 0 (normal) or 1 (anomalous), got {kinds[index]}")
+    for index in np.flatnonzero(~np.isfinite(numbers)):
+        raise ValueError(f"image {index}: expected a finite score, got {numbers[index]}")
+    return kinds.astype(np.bool_), numbers
+
+
+def _best_f1(steps: Sweep) -> BestF1:
+    curve = f1(steps)
+    best = int(np.argmax(curve))
+    return BestF1(float(curve[best]), float(steps.scores[best]))
+
+
+def _top_mean(index: int, anomaly_map: NDArray[np.floating], fraction: float) -> float:
+    if anomaly_map.size == 0 or not np.isfinite(anomaly_map).all():
+        raise ValueError(
+            f"image {index}: expected a map of finite numbers, got {anomaly_map.shape} with NaN, infinity or nothing"
+        )
+    k = max(1, round(fraction * anomaly_map.size))
+    return float(np.partition(anomaly_map, -k, axis=None)[-k:].mean(dtype=np.float64))

@@ -1,0 +1,106 @@
+"""From a score to a verdict: an image is flagged as anomalous if its score is at or above the threshold.
+
+The threshold is chosen on normal images of the validation set alone; the test set only tells what it came to.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from diffusionad.metrics.ranking import checked_images
+from diffusionad.metrics.sweep import Floats
+
+
+class OperatingPoint(NamedTuple):
+    """What a threshold does on a test set; a share of nothing is None."""
+
+    threshold: float
+    precision: float | None
+    """TP / (TP + FP); None if nothing is flagged."""
+    recall: float | None
+    """TP / (TP + FN); None without anomalous images."""
+    f1: float | None
+    """2 TP / (2 TP + FP + FN); None if nothing is anomalous and nothing flagged."""
+    false_alarm_rate: float | None
+    """FP / (FP + TN); None without normal images."""
+    true_positives: int
+    false_positives: int
+    true_negatives: int
+    false_negatives: int
+
+
+def calibrate_threshold(normal_scores: ArrayLike, false_alarm_rate: float) -> float:
+    """Find the lowest threshold that flags a new normal image with a chance of at most false_alarm_rate.
+
+    That is a split-conformal quantile: of n validation scores at most floor(rate (n + 1)) - 1 lie at or above the
+    threshold, and the promise holds on average over validation sets if new images come from the same source. If n is
+    too small for the rate (n + 1 < 1 / rate), the threshold lies just above the highest score and the chance is
+    at most 1 / (n + 1).
+
+    Args:
+        normal_scores: Scores of normal validation images, shape (n,).
+        false_alarm_rate: In [0, 1).
+
+    Returns:
+        A number that float32 holds exactly, so that a comparison with a score comes out the same in float32 and
+        float64.
+
+    Raises:
+        ValueError: If there is no score, one is NaN or infinite, or the rate is outside [0, 1).
+
+    Example:
+        >>> round(calibrate_threshold([0.1, 0.2, 0.3, 0.4], 0.4), 6)  # one of the four is flagged, of five two may be
+        0.3
+    """
+    if not 0 <= false_alarm_rate < 1:
+        raise ValueError(f"expected false_alarm_rate in [0, 1), got {false_alarm_rate}")
+    scores = np.asarray(normal_scores, dtype=np.float64)
+    if scores.ndim != 1 or scores.size == 0:
+        raise ValueError(f"expected the scores of normal validation images, got an array of shape {scores.shape}")
+    falling = -np.sort(-_finite(scores))
+    # 1e-9: 0.29 * 100 is 28.999999999999996
+    flagged = max(0, math.floor(false_alarm_rate * (scores.size + 1) + 1e-9) - 1)
+    return float(np.nextafter(np.float32(falling[flagged]), np.float32(np.inf)))
+
+
+def operating_point(labels: ArrayLike, scores: ArrayLike, threshold: float) -> OperatingPoint:
+    """Count verdicts: score >= threshold is flagged.
+
+    Args:
+        labels: 0 or 1, shape (images,).
+        scores: Finite numbers, shape (images,).
+        threshold: In the units of the scores.
+
+    Raises:
+        ValueError: If there is no image, shapes differ, a label is neither 0 nor 1, or a score or the threshold is
+            NaN or infinite.
+    """
+    is_anomalous, numbers = checked_images(labels, scores)
+    if numbers.size == 0 or not math.isfinite(threshold):
+        raise ValueError(f"expected images and a finite threshold, got {numbers.size} images and {threshold}")
+    flagged = numbers >= threshold
+    true_positives, false_positives = int((flagged & is_anomalous).sum()), int((flagged & ~is_anomalous).sum())
+    anomalous, normal = int(is_anomalous.sum()), int((~is_anomalous).sum())
+    return OperatingPoint(
+        threshold=threshold,
+        precision=_share(true_positives, true_positives + false_positives),
+        recall=_share(true_positives, anomalous),
+        f1=_share(2 * true_positives, true_positives + false_positives + anomalous),
+        false_alarm_rate=_share(false_positives, normal),
+        true_positives=true_positives,
+        false_positives=false_positives,
+        true_negatives=normal - false_positives,
+        false_negatives=anomalous - true_positives,
+    )
+
+
+def _finite(scores: Floats) -> Floats:
+    for index in np.flatnonzero(~np.isfinite(scores)):
+        raise ValueError(f"image {index}: expected a finite score, got {scores[index]}")
+    return scores
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
