@@ -1,0 +1,104 @@
+"""What: the look of an anomaly, A of eq. (12)."""
+
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from diffusionad.section import Section
+from diffusionad.synthesis.augmenters import AugmentersConfig, augment
+from diffusionad.synthesis.fields import smooth_field
+from diffusionad.synthesis.ranges import UnitRange
+from diffusionad.synthesis.textures import Textures
+
+
+class AppearanceWeights(Section):
+    """How often each source is drawn, relative to the others."""
+
+    texture: float = Field(ge=0, description="a foreign texture, augmented")
+    itself: float = Field(ge=0, description="the normal image, augmented and its strips shuffled")
+    shade: float = Field(ge=0, description="the normal image, darker or brighter")
+
+    @model_validator(mode="after")
+    def _some_source(self) -> Self:
+        if self.texture + self.itself + self.shade <= 0:
+            raise ValueError("at least one weight must be above 0")
+        return self
+
+
+class ShadeConfig(Section):
+    """Part `appearance.shade`: cracks and dead areas are mostly a change of brightness."""
+
+    dark_probability: float = Field(ge=0, le=1, description="darker; else brighter")
+    strength: UnitRange = Field(description="way to black or white, 1 is all the way")
+    unevenness: float = Field(ge=0, le=1, description="part of the strength that varies over the image")
+    cells: int = Field(ge=1, description="scale of that variation: grid cells along each side")
+
+
+class AppearanceConfig(Section):
+    """Part `appearance` of the synthesis settings."""
+
+    weights: AppearanceWeights
+    strips: int = Field(ge=2, description="strips along each side that self-augmentation shuffles")
+    augmenters: AugmentersConfig
+    shade: ShadeConfig
+
+
+def draw_appearance(
+    config: AppearanceConfig, normal: NDArray[np.float32], textures: Textures, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Draw the look of an anomaly for the whole image; the mask later decides where it shows.
+
+    Args:
+        config: The numbers.
+        normal: The image, in [0, 1], shape (H, W, 3).
+        textures: Foreign textures of the same size.
+        rng: Source of the draws.
+
+    Returns:
+        In [0, 1], shape (H, W, 3), float32.
+
+    Deviation: where the normal image is grey, so is the appearance. The authors paste coloured textures even there,
+    which teaches a network that colour is the anomaly.
+    """
+    weights = np.asarray([config.weights.texture, config.weights.itself, config.weights.shade])
+    source = rng.choice(3, p=weights / weights.sum())
+    if source == 0:
+        appearance = augment(config.augmenters, textures.draw(rng), rng)
+    elif source == 1:
+        appearance = shuffle_strips(augment(config.augmenters, normal, rng), config.strips, rng)
+    else:
+        appearance = shade(config.shade, normal, rng)
+    return _to_grey(appearance) if _is_grey(normal) else appearance
+
+
+def shuffle_strips(image: NDArray[np.float32], strips: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Cut into vertical strips, put the shuffled even ones before the shuffled odd ones; then shuffle the rows' strips.
+
+    Every row gets the same order of columns. No pixel is lost or repeated.
+    """
+    columns = np.array_split(np.arange(image.shape[1]), strips)
+    rows = np.array_split(np.arange(image.shape[0]), strips)
+    order = np.concatenate([rng.permutation(np.arange(0, strips, 2)), rng.permutation(np.arange(1, strips, 2))])
+    column_index = np.concatenate([columns[i] for i in order])
+    row_index = np.concatenate([rows[i] for i in rng.permutation(strips)])
+    return np.asarray(image[row_index[:, None], column_index])
+
+
+def shade(config: ShadeConfig, image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Move the image towards black or white, unevenly."""
+    target = np.float32(0 if rng.random() < config.dark_probability else 1)
+    size = (image.shape[0], image.shape[1])
+    evenness = 1 - np.float32(config.unevenness) * smooth_field(rng, size, (config.cells, config.cells))
+    strength = np.float32(rng.uniform(*config.strength)) * evenness[..., None]
+    return np.asarray(image + strength * (target - image))
+
+
+def _is_grey(image: NDArray[np.float32]) -> bool:
+    return np.array_equal(image[..., 0], image[..., 1]) and np.array_equal(image[..., 1], image[..., 2])
+
+
+def _to_grey(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    grey: NDArray[np.float32] = image @ np.asarray([0.299, 0.587, 0.114], dtype=np.float32)  # luma, ITU-R BT.601
+    return np.repeat(np.minimum(grey, 1)[..., None], 3, axis=2)

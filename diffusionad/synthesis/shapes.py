@@ -1,0 +1,52 @@
+"""Where, family 3: plain shapes, that is stains, missing parts and cut-off ends."""
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from diffusionad.section import Section
+from diffusionad.synthesis.ranges import PositiveRange, UnitRange
+
+
+class ShapesConfig(Section):
+    """Part `masks.shapes` of the synthesis settings."""
+
+    side_fraction: PositiveRange = Field(description="each side of a rectangle or ellipse, of the image's shorter side")
+    rotation_deg: float = Field(ge=0, le=90, description="rectangles and ellipses turn by up to this, to either side")
+    cut_fraction: UnitRange = Field(description="how deep a cut goes, as a part of the foreground's extent across it")
+
+
+def shape_mask(config: ShapesConfig, foreground: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Draw a rectangle, an ellipse (both about a random foreground pixel) or a cut (all beyond a line), equally likely.
+
+    Args:
+        config: The numbers.
+        foreground: Where anomalies may lie, shape (H, W), not empty.
+        rng: Source of the draws.
+
+    Returns:
+        The mask inside the foreground, shape (H, W), not empty.
+    """
+    kind = rng.integers(3)
+    if kind == 0:
+        return _cut(config, foreground, rng)
+    rows, columns = np.nonzero(foreground)
+    pick = rng.integers(len(rows))
+    half = rng.uniform(*config.side_fraction, size=2) * min(foreground.shape) / 2
+    angle = np.deg2rad(rng.uniform(-config.rotation_deg, config.rotation_deg))
+    y, x = rows - rows[pick], columns - columns[pick]
+    u = (x * np.cos(angle) + y * np.sin(angle)) / max(half[0], 0.5)
+    v = (y * np.cos(angle) - x * np.sin(angle)) / max(half[1], 0.5)
+    mask = np.zeros_like(foreground)
+    mask[rows, columns] = (np.maximum(np.abs(u), np.abs(v)) <= 1) if kind == 1 else (u**2 + v**2 <= 1)
+    return mask
+
+
+def _cut(config: ShapesConfig, foreground: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
+    rows, columns = np.nonzero(foreground)
+    angle = rng.uniform(0, 2 * np.pi)
+    depth = columns * np.cos(angle) + rows * np.sin(angle)
+    limit = depth.max() - rng.uniform(*config.cut_fraction) * (depth.max() - depth.min())
+    mask = np.zeros_like(foreground)
+    mask[rows, columns] = depth >= limit
+    return mask
