@@ -1,0 +1,1 @@
+"""The diffusion process: equations over tensors, without weights."""

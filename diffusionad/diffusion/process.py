@@ -1,0 +1,27 @@
+"""The forward process and its one-step inverse: DiffusionAD, arXiv:2303.08730, section III-A and IV-B."""
+
+from torch import Tensor
+
+from diffusionad.diffusion.schedule import NoiseSchedule
+
+
+def q_sample(schedule: NoiseSchedule, x_0: Tensor, t: Tensor, epsilon: Tensor) -> Tensor:
+    """Noise x_0 to step t, eq. (1): x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) epsilon.
+
+    Args:
+        schedule: Supplies alpha_bar_t.
+        x_0: Images, shape (B, C, H, W).
+        t: Timesteps in 0 .. T - 1, shape (B,), int64.
+        epsilon: Standard normal noise, shape of x_0.
+    """
+    alpha_bar_t = schedule.alpha_bar(t, like=x_0)
+    return alpha_bar_t.sqrt() * x_0 + (1 - alpha_bar_t).sqrt() * epsilon
+
+
+def predict_x_0(schedule: NoiseSchedule, x_t: Tensor, t: Tensor, epsilon: Tensor) -> Tensor:
+    """Invert q_sample for a given noise, eq. (6): x_0 = (x_t - sqrt(1 - alpha_bar_t) epsilon) / sqrt(alpha_bar_t).
+
+    Not clamped: at large t a small error of the noise is a large one of x_0, and the caller knows the value range.
+    """
+    alpha_bar_t = schedule.alpha_bar(t, like=x_t)
+    return (x_t - (1 - alpha_bar_t).sqrt() * epsilon) / alpha_bar_t.sqrt()

@@ -1,0 +1,1 @@
+"""The networks: weights, without a process."""

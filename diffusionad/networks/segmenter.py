@@ -1,0 +1,66 @@
+"""The segmentation sub-network: a U-Net over an image and its reconstruction (DiffusionAD, section IV-C).
+
+Its shape is that of DRAEM's discriminative sub-network (arXiv:2108.07610), with one output channel.
+"""
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F  # noqa: N812  # the name that torch's own documentation uses
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+
+from diffusionad.section import Section
+
+
+class SegmenterConfig(Section):
+    """Part `segmenter` of section `model`."""
+
+    base_channels: int = Field(gt=0, description="channels of the first level; the paper has 64")
+    channel_multipliers: tuple[PositiveInt, ...] = Field(
+        min_length=2, description="channels of each level, in base_channels"
+    )
+    stem: int = Field(gt=0, description="pixels a side that are folded into channels; 1 folds none, as the paper")
+
+
+class Segmenter(nn.Module):
+    """(image, reconstruction) -> mask logits of shape (B, 1, H, W); above 0 means more likely anomalous than not."""
+
+    def __init__(self, config: SegmenterConfig, inputs: int) -> None:
+        super().__init__()
+        widths = [config.base_channels * multiplier for multiplier in config.channel_multipliers]
+        inputs *= config.stem**2
+        self.stem = config.stem
+        self.encoder = nn.ModuleList([double_conv(before, after) for before, after in pairwise([inputs, *widths])])
+        self.up = nn.ModuleList()
+        self.decoder = nn.ModuleList()
+        channels = widths[-1]
+        for level in range(len(widths) - 2, -1, -1):
+            outputs = widths[max(level - 1, 0)]
+            self.up.append(_conv(channels, outputs))
+            self.decoder.append(double_conv(outputs + widths[level], outputs))
+            channels = outputs
+        self.last = nn.Conv2d(channels, config.stem**2, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mask logits for the channel-wise stack of image and reconstruction, shape (B, inputs, H, W)."""
+        x = F.pixel_unshuffle(x, self.stem)
+        skips = []
+        for level, block in enumerate(self.encoder):
+            x = block(F.max_pool2d(x, 2) if level else x)
+            skips.append(x)
+        skips.pop()
+        for up, block in zip(self.up, self.decoder, strict=True):
+            x = up(F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=True))
+            x = block(torch.cat([x, skips.pop()], dim=1))
+        logits: Tensor = F.pixel_shuffle(self.last(x), self.stem)
+        return logits
+
+
+def _conv(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+
+
+def double_conv(inputs: int, outputs: int) -> nn.Sequential:
+    """Two 3 x 3 convolutions, each with batch normalisation and ReLU."""
+    return nn.Sequential(*_conv(inputs, outputs), *_conv(outputs, outputs))

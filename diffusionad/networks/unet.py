@@ -1,0 +1,215 @@
+"""The denoiser: a U-Net with time embedding (Dhariwal and Nichol, arXiv:2105.05233; DiffusionAD, section IV-B).
+
+Residual blocks, attention at the resolutions that the config names, and BigGAN-style changes of resolution inside a
+residual block. A stem of s > 1 folds s x s pixels into channels and back, which makes a small net fast on a CPU; the
+paper has s = 1.
+"""
+
+import math
+from typing import Literal, TypeVar
+
+import torch
+import torch.nn.functional as F  # noqa: N812  # the name that torch's own documentation uses
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+
+from diffusionad.section import Section
+
+M = TypeVar("M", bound=nn.Module)
+
+
+class UNetConfig(Section):
+    """Part `unet` of section `model`."""
+
+    base_channels: int = Field(gt=0, description="channels of the first level; the paper has 128")
+    channel_multipliers: tuple[PositiveInt, ...] = Field(
+        min_length=1, description="channels of each level, in base_channels"
+    )
+    num_res_blocks: int = Field(gt=0, description="residual blocks a level on the way down; one more on the way up")
+    attention_resolutions: tuple[int, ...] = Field(description="widths of feature maps, in pixels, that get attention")
+    num_heads: int = Field(gt=0, description="heads of each attention block")
+    norm_groups: int = Field(gt=0, description="groups of each GroupNorm; must divide all channel counts")
+    dropout: float = Field(ge=0, lt=1, description="share of the features left out in training; the paper has 0")
+    stem: int = Field(gt=0, description="pixels a side that are folded into channels; 1 folds none")
+
+
+class UNet(nn.Module):
+    """epsilon_theta: (x_t, t) -> epsilon_hat.
+
+    A fresh net predicts exactly zero: its last convolution, as every residual branch, starts at zero.
+
+    Args:
+        config: Its shape.
+        image_channels: C, of the images and of the noise.
+        image_width: In pixels; decides which levels have attention.
+
+    Raises:
+        ValueError: If norm_groups or num_heads does not divide a channel count, or base_channels is odd.
+    """
+
+    def __init__(self, config: UNetConfig, image_channels: int, image_width: int) -> None:
+        super().__init__()
+        _check(config)
+        base, groups = config.base_channels, config.norm_groups
+        embedding = 4 * base
+        self.stem, self.time_channels = config.stem, base
+        self.time = nn.Sequential(nn.Linear(base, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
+        self.first = nn.Conv2d(image_channels * config.stem**2, base, 3, padding=1)
+
+        def level_block(inputs: int, outputs: int, width: int) -> "_Steps":
+            steps: list[nn.Module] = [ResBlock(inputs, outputs, embedding, config)]
+            if width in config.attention_resolutions:
+                steps.append(Attention(outputs, config.num_heads, groups))
+            return _Steps(steps)
+
+        self.down = nn.ModuleList()
+        channels, width, skips = base, image_width // config.stem, [base]
+        for level, multiplier in enumerate(config.channel_multipliers):
+            for _ in range(config.num_res_blocks):
+                self.down.append(level_block(channels, base * multiplier, width))
+                channels = base * multiplier
+                skips.append(channels)
+            if level + 1 < len(config.channel_multipliers):
+                self.down.append(_Steps([ResBlock(channels, channels, embedding, config, resample="down")]))
+                skips.append(channels)
+                width //= 2
+        self.middle = _Steps(
+            [
+                ResBlock(channels, channels, embedding, config),
+                Attention(channels, config.num_heads, groups),
+                ResBlock(channels, channels, embedding, config),
+            ]
+        )
+        self.up = nn.ModuleList()
+        for level, multiplier in reversed(list(enumerate(config.channel_multipliers))):
+            for index in range(config.num_res_blocks + 1):
+                block = level_block(channels + skips.pop(), base * multiplier, width)
+                channels = base * multiplier
+                if level > 0 and index == config.num_res_blocks:
+                    block.append(ResBlock(channels, channels, embedding, config, resample="up"))
+                    width *= 2
+                self.up.append(block)
+        self.last = nn.Sequential(
+            nn.GroupNorm(groups, channels),
+            nn.SiLU(),
+            _zero(nn.Conv2d(channels, image_channels * config.stem**2, 3, padding=1)),
+        )
+
+    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+        """Predict the noise in x_t of shape (B, C, H, W) at timesteps t of shape (B,)."""
+        embedding = self.time(time_embedding(t.to(x_t.device), self.time_channels).to(x_t.dtype))  # (B, 4 base)
+        h = self.first(F.pixel_unshuffle(x_t, self.stem))
+        skips = [h]
+        for block in self.down:
+            h = block(h, embedding)
+            skips.append(h)
+        h = self.middle(h, embedding)
+        for block in self.up:
+            h = block(torch.cat([h, skips.pop()], dim=1), embedding)
+        out: Tensor = F.pixel_shuffle(self.last(h), self.stem)
+        return out
+
+
+class ResBlock(nn.Module):
+    """Two normalised convolutions with the time embedding added between them, around a skip connection.
+
+    With `resample` the map is halved (2 x 2 mean) or doubled (nearest) before the first convolution and on the skip.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        embedding: int,
+        config: UNetConfig,
+        resample: Literal["down", "up"] | None = None,
+    ) -> None:
+        super().__init__()
+        self.resample = resample
+        self.norm_1 = nn.GroupNorm(config.norm_groups, inputs)
+        self.conv_1 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.time = nn.Linear(embedding, outputs)
+        self.norm_2 = nn.GroupNorm(config.norm_groups, outputs)
+        self.dropout = nn.Dropout(config.dropout)
+        self.conv_2 = _zero(nn.Conv2d(outputs, outputs, 3, padding=1))
+        self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """Transform features x (B, inputs, H, W), given the time embedding (B, embedding)."""
+        h = F.silu(self.norm_1(x))
+        if self.resample == "down":
+            h, x = F.avg_pool2d(h, 2), F.avg_pool2d(x, 2)
+        elif self.resample == "up":
+            h, x = F.interpolate(h, scale_factor=2.0), F.interpolate(x, scale_factor=2.0)
+        h = self.conv_1(h) + self.time(F.silu(embedding))[:, :, None, None]
+        h = self.conv_2(self.dropout(F.silu(self.norm_2(h))))
+        out: Tensor = self.skip(x) + h
+        return out
+
+
+class Attention(nn.Module):
+    """Self-attention over the pixels of a feature map, added to it."""
+
+    def __init__(self, channels: int, num_heads: int, norm_groups: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.norm = nn.GroupNorm(norm_groups, channels)
+        self.to_qkv = nn.Conv1d(channels, 3 * channels, 1)
+        self.out = _zero(nn.Conv1d(channels, channels, 1))
+
+    def forward(self, x: Tensor, _embedding: Tensor) -> Tensor:
+        """Mix features x (B, C, H, W) over all pixels; the time embedding is not used."""
+        batch, channels, _, _ = x.shape
+        qkv = self.to_qkv(self.norm(x).flatten(2))  # (B, 3 C, H W)
+        # Each head holds its own q, k and v side by side, as in the reference's checkpoints.
+        heads = qkv.reshape(batch, self.num_heads, 3 * channels // self.num_heads, -1).transpose(2, 3)
+        q, k, v = heads.chunk(3, dim=-1)
+        h = F.scaled_dot_product_attention(q, k, v)  # (B, heads, H W, C / heads)
+        out: Tensor = self.out(h.transpose(2, 3).reshape(batch, channels, -1))
+        return x + out.reshape(x.shape)
+
+
+class _Steps(nn.ModuleList):
+    """Blocks in a row that all get the time embedding."""
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        for block in self:
+            x = block(x, embedding)
+        return x
+
+
+def time_embedding(t: Tensor, channels: int) -> Tensor:
+    """Sines and cosines of t at geometrically spaced frequencies, float32.
+
+    Args:
+        t: Timesteps, shape (B,).
+        channels: Of the embedding; even.
+
+    Returns:
+        Shape (B, channels), sines first.
+    """
+    half = channels // 2
+    frequencies = torch.exp(-math.log(10_000) / half * torch.arange(half, device=t.device, dtype=torch.float32))
+    angles = t.float()[:, None] * frequencies[None]  # (B, channels / 2)
+    return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+def _zero(module: M) -> M:
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)
+    return module
+
+
+def _check(config: UNetConfig) -> None:
+    if config.base_channels % 2:
+        raise ValueError(f"model.unet: base_channels = {config.base_channels} is odd; sine and cosine need half each")
+    levels = [config.base_channels * multiplier for multiplier in config.channel_multipliers]
+    # The first convolution has base_channels, which a multiplier need not repeat.
+    needs = {
+        "norm_groups": (config.norm_groups, [config.base_channels, *levels]),
+        "num_heads": (config.num_heads, levels),
+    }
+    for name, (divisor, widths) in needs.items():
+        for channels in widths:
+            if channels % divisor:
+                raise ValueError(f"model.unet: {name} = {divisor} does not divide the {channels} channels of a level")

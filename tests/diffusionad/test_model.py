@@ -1,0 +1,275 @@
+import json
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from diffusionad.detector import image_score
+from diffusionad.diffusion.process import predict_x_0, q_sample
+from diffusionad.model import DiffusionAD, Draws, ModelConfig
+from diffusionad.reference import segmenter_state, unet_state
+
+PARADIGMS = ("autoencoder", "iterative", "ddim", "one_step", "norm_guided")
+GOLDEN = {
+    "schedule": {"num_timesteps": 1000, "beta_start": 1e-4, "beta_end": 2e-2},
+    "guidance": {"t_s": 200, "t_b": 400, "tau": 300, "scale": 1.0},
+    "unet": {
+        "base_channels": 32,
+        "channel_multipliers": [1, 1, 2],
+        "num_res_blocks": 2,
+        "attention_resolutions": [32, 16, 8],
+        "num_heads": 4,
+        "norm_groups": 32,
+        "dropout": 0.0,
+        "stem": 1,
+    },
+    "segmenter": {"base_channels": 8, "channel_multipliers": [1, 2, 4, 8, 8, 8], "stem": 1},
+}
+
+
+def read(section):
+    return ModelConfig.model_validate_json(json.dumps(section))
+
+
+def build(section, size=(16, 16)):
+    """A model in evaluation mode; the last layer of its U-Net is random, as all others, and not zero."""
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        model = DiffusionAD(read(section), size)
+        if section["paradigm"] != "autoencoder":
+            torch.nn.init.normal_(model.reconstructor.last[-1].weight, std=0.05)
+    return model.eval()
+
+
+@pytest.fixture
+def x_0():
+    return torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+
+
+def keyed_noise(x_0):
+    """The same noise for the same key."""
+    return lambda key: torch.randn(x_0.shape, generator=torch.Generator().manual_seed(key + 1000))
+
+
+def test_image_to_score_is_that_of_the_authors(tiny_model, golden, golden_weights):
+    model = build(tiny_model | GOLDEN, (32, 32))
+    for network, ours, translate in (
+        ("unet", model.reconstructor, unet_state),
+        ("seg", model.segmenter, segmenter_state),
+    ):
+        ours.load_state_dict(translate({key: torch.from_numpy(v) for key, v in golden_weights(network).items()}))
+    noise = {200: torch.from_numpy(golden["noise_s"]), 400: torch.from_numpy(golden["noise_b"])}
+    x_0 = torch.from_numpy(golden["x0"])
+
+    with torch.no_grad():
+        x_0_hat = model.reconstruct(x_0, noise.__getitem__)
+        logits = model.segment(x_0, x_0_hat)
+    score = image_score(logits[:, 0], 50 / 1024)
+
+    torch.testing.assert_close(x_0_hat, torch.from_numpy(golden["x0_guided"]), atol=1e-4, rtol=0)
+    torch.testing.assert_close(torch.sigmoid(logits), torch.from_numpy(golden["anomaly_map"]), atol=1e-4, rtol=0)
+    torch.testing.assert_close(score.float(), torch.from_numpy(golden["image_score"]), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+def test_every_paradigm_reconstructs_within_the_clamp(tiny_model, x_0, paradigm):
+    model = build(tiny_model | {"paradigm": paradigm})
+
+    with torch.no_grad():
+        x_0_hat, again = (model.reconstruct(x_0, keyed_noise(x_0)) for _ in range(2))
+
+    assert x_0_hat.shape == x_0.shape
+    assert float(x_0_hat.abs().max()) <= 1
+    assert torch.equal(x_0_hat, again)
+
+
+def test_a_net_that_draws_the_image_predicts_the_noise_around_it(tiny_model, x_0):
+    """What eq. (6) makes of that noise is the image that was drawn, and its noise is exact where the image is."""
+    model, t, epsilon = build(tiny_model | {"prediction": "x_0"}).double(), torch.tensor([5, 99]), keyed_noise(x_0)(0)
+    x_t = q_sample(model.schedule, x_0.double(), t, epsilon.double())
+
+    with torch.no_grad():
+        drawn = predict_x_0(model.schedule, x_t, t, model.denoise(x_t, t))
+        expected = model.reconstructor(x_t, t)
+        model.reconstructor.forward = lambda x_t, t: x_0.double()
+        exact = model.denoise(x_t, t)
+
+    torch.testing.assert_close(drawn, expected, atol=1e-10, rtol=0)
+    torch.testing.assert_close(exact, epsilon.double(), atol=1e-10, rtol=0)
+
+
+def test_guided_without_scale_is_one_step(tiny_model, x_0):
+    model = build(tiny_model | {"guidance": tiny_model["guidance"] | {"scale": 0.0}})
+
+    with torch.no_grad():
+        guided, one_step = (model.reconstruct(x_0, keyed_noise(x_0), name) for name in ("norm_guided", "one_step"))
+
+    torch.testing.assert_close(guided, one_step, atol=1e-5, rtol=0)
+
+
+def test_one_step_starts_at_the_small_timestep(tiny_model, x_0):
+    model = build(tiny_model)
+    t = torch.tensor([20, 20])
+
+    with torch.no_grad():
+        one_step = model.reconstruct(x_0, keyed_noise(x_0), "one_step")
+        x_t = q_sample(model.schedule, x_0, t, keyed_noise(x_0)(20))
+        expected = predict_x_0(model.schedule, x_t, t, model.reconstructor(x_t, t)).clamp(-1, 1)
+
+    torch.testing.assert_close(one_step, expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("paradigm", ["ddim", "iterative"])
+def test_walks_start_at_the_big_timestep(tiny_model, x_0, paradigm):
+    """A denoiser that knows the noise of t_b walks back to the image."""
+    model = build(tiny_model)
+
+    def knows(x_t, t):
+        alpha_bar_t = model.schedule.alpha_bar(t, like=x_t)
+        return (x_t - alpha_bar_t.sqrt() * x_0) / (1 - alpha_bar_t).sqrt()
+
+    seen = []
+    model.reconstructor.forward = lambda x_t, t: seen.append((int(t[0]), x_t)) or knows(x_t, t)
+    x_0_hat = model.reconstruct(x_0, keyed_noise(x_0), paradigm)
+
+    assert seen[0][0] == 40
+    torch.testing.assert_close(
+        seen[0][1], q_sample(model.schedule, x_0, torch.tensor([40, 40]), keyed_noise(x_0)(40)), atol=1e-6, rtol=0
+    )
+    torch.testing.assert_close(x_0_hat, x_0, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize(("trained", "asked"), [("autoencoder", "one_step"), ("norm_guided", "autoencoder")])
+def test_a_paradigm_that_the_networks_cannot_do_is_refused(tiny_model, x_0, trained, asked):
+    model = build(tiny_model | {"paradigm": trained})
+
+    with pytest.raises(ValueError, match=f"a model trained as {trained} cannot reconstruct as {asked}"):
+        model.reconstruct(x_0, keyed_noise(x_0), asked)
+
+
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+def test_training_sees_what_inference_will_see(tiny_model, x_0, paradigm):
+    """At the timesteps of inference and with its noise, the pass of training ends in the same logits."""
+    model = build(tiny_model | {"paradigm": paradigm})
+    noise = keyed_noise(x_0)
+    draws = Draws(torch.tensor([20, 20]), torch.tensor([40, 40]), noise(20), noise(40), torch.tensor([False, False]))
+    if paradigm in ("iterative", "ddim"):
+        generator = torch.Generator().manual_seed(80)
+
+        def noise(key):
+            return torch.randn(x_0.shape, generator=generator)
+
+    with torch.no_grad():
+        output = model(x_0, draws)
+        logits = model.segment(x_0, model.reconstruct(x_0, noise))
+
+    torch.testing.assert_close(output.mask_logits, logits, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("paradigm", "reaches"),
+    [("autoencoder", True), ("one_step", True), ("norm_guided", True), ("iterative", False), ("ddim", False)],
+)
+def test_the_segmentation_loss_reaches_the_reconstruction(tiny_model, x_0, paradigm, reaches):
+    model = build(tiny_model | {"paradigm": paradigm})
+    draws = model.draw(2, torch.Generator().manual_seed(0))
+
+    model(x_0, draws).mask_logits.sum().backward()
+
+    gradients = [weight.grad for weight in model.reconstructor.parameters() if weight.grad is not None]
+    assert any(float(gradient.abs().max()) > 0 for gradient in gradients) == reaches
+
+
+@pytest.mark.parametrize(("value_range", "low"), [("unit", 0.0), ("symmetric", -1.0)])
+def test_the_value_range_is_left_as_it_was_entered(tiny_model, x_0, value_range, low):
+    model = build(tiny_model | {"value_range": value_range})
+
+    inside = model.to_range(torch.tensor([0.0, 1.0]))
+
+    assert inside.tolist() == [low, 1.0]
+    torch.testing.assert_close(model.from_range(model.to_range(x_0)), x_0, atol=1e-6, rtol=0)
+
+
+def test_timesteps_are_drawn_on_both_sides_of_tau(tiny_model):
+    draws = build(tiny_model).draw(500, torch.Generator().manual_seed(0))
+
+    assert (int(draws.t_s.min()), int(draws.t_s.max())) == (0, 29)
+    assert (int(draws.t_b.min()), int(draws.t_b.max())) == (30, 99)
+    assert not torch.equal(draws.epsilon_s, draws.epsilon_b)
+
+
+def test_the_same_generator_draws_the_same(tiny_model):
+    first, second = (build(tiny_model).draw(2, torch.Generator().manual_seed(7)) for _ in range(2))
+
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"t_s": 40}, "guidance needs t_s < t_b < num_timesteps, got t_s=40 t_b=40"),
+        ({"t_b": 100}, "guidance needs t_s < t_b < num_timesteps"),
+        ({"tau": 100}, "guidance.tau must be below num_timesteps, got 100 and 100"),
+    ],
+)
+def test_timesteps_out_of_order_are_refused(tiny_model, change, text):
+    with pytest.raises(ValidationError, match=text):
+        read(tiny_model | {"guidance": tiny_model["guidance"] | change})
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({}, r"model.unet halves an image down to 1/4; \(18, 16\) is not divisible by that"),
+        ({"segmenter": {"base_channels": 4, "channel_multipliers": [1] * 4, "stem": 2}}, "model.segmenter .* 1/16"),
+        (
+            {"paradigm": "autoencoder", "autoencoder": {"base_channels": 4, "channel_multipliers": [1] * 4}},
+            "model.autoencoder .* 1/8",
+        ),
+    ],
+)
+def test_a_size_that_a_network_cannot_halve_is_refused(tiny_model, change, text):
+    section = tiny_model | {"segmenter": {"base_channels": 4, "channel_multipliers": [1, 1], "stem": 1}} | change
+    size = (18, 16) if change.get("segmenter") is None else (24, 24)
+
+    with pytest.raises(ValueError, match=text):
+        DiffusionAD(read(section), size)
+
+
+def test_a_dropped_reconstruction_is_replaced_by_the_image_for_the_segmenter(tiny_model):
+    model = DiffusionAD(ModelConfig.model_validate_json(json.dumps(tiny_model)), (32, 32)).eval()
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    draws = model.draw(2, torch.Generator().manual_seed(1))._replace(is_dropped=torch.tensor([True, False]))
+
+    with torch.no_grad():
+        output = model(images, draws)
+        x_0 = model.to_range(images)
+        expected = model.segment(x_0, torch.stack([x_0[0], output.x_0_hat[1]]))
+
+    torch.testing.assert_close(output.mask_logits, expected)
+    assert not torch.equal(output.x_0_hat[0], x_0[0])
+
+
+def test_predicting_the_image_or_its_noise_is_one_thing(tiny_model):
+    """A net that predicts x_0 implies the noise that makes eq. (6) give that x_0 back."""
+    model = DiffusionAD(ModelConfig.model_validate_json(json.dumps(tiny_model | {"prediction": "x_0"})), (32, 32))
+    x_t, t = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)), torch.tensor([5, 70])
+    answer = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    model.reconstructor.forward = lambda _x_t, _t: answer
+
+    epsilon_hat = model.denoise(x_t, t)
+
+    torch.testing.assert_close(predict_x_0(model.schedule, x_t, t, epsilon_hat), answer, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+def test_the_denoiser_runs_as_often_as_the_model_says(tiny_model, x_0, paradigm):
+    trained = "autoencoder" if paradigm == "autoencoder" else "norm_guided"
+    model = build(tiny_model | {"paradigm": trained})
+    images = []
+    model.reconstructor.register_forward_pre_hook(lambda _module, inputs: images.append(len(inputs[0])))
+
+    model.reconstruct(x_0, keyed_noise(x_0), paradigm)
+
+    passes = 0 if paradigm == "autoencoder" else sum(images) / len(x_0)
+    assert model.denoiser_passes(paradigm) == passes
