@@ -1,0 +1,162 @@
+"""Joint training of both sub-networks: DiffusionAD, arXiv:2303.08730, section IV-D."""
+
+import copy
+import math
+from typing import Any, Literal, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from diffusionad.model import DiffusionAD
+from diffusionad.section import Section
+from diffusionad.training.ema import AveragedWeights
+from diffusionad.training.losses import LossConfig, Losses, joint_loss
+
+
+class TrainingConfig(Section):
+    """Section `training` of params.yaml."""
+
+    seed: int = Field(ge=0, description="seed of weights, batches, timesteps and noise")
+    steps: int = Field(gt=0, description="optimiser steps")
+    batch_size: int = Field(ge=2, multiple_of=2, description="images a step, half of them normal, half anomalous")
+    flip_horizontal: bool = Field(description="mirror images left to right at random; not where a side has a meaning")
+    flip_vertical: bool = Field(description="mirror images top to bottom at random")
+    denoiser_learning_rate: float = Field(gt=0, description="Adam, for the reconstruction network")
+    segmenter_learning_rate: float = Field(gt=0, description="Adam, for the segmentation network")
+    warmup_fraction: float = Field(ge=0, lt=1, description="share of the steps in which the learning rates rise")
+    final_learning_rate_fraction: float = Field(
+        gt=0, le=1, description="learning rate at the end, as share of the full"
+    )
+    ema_decay: float = Field(ge=0, lt=1, description="decay of the averaged weights, which are the ones kept")
+    gradient_clip: float = Field(gt=0, description="largest norm of the gradient over both networks")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        description="of the forward pass; auto is bf16 on a GPU or a CPU with bf16 instructions, else fp32"
+    )
+    validate_every: int = Field(gt=0, description="steps between validations; the best one is kept")
+    loss: LossConfig
+
+
+class Batch(NamedTuple):
+    """What one step trains on."""
+
+    images: Tensor
+    """In [0, 1], shape (B, C, H, W)."""
+    mask: Tensor
+    """{0, 1}, float32, shape (B, 1, H, W)."""
+    is_normal: Tensor
+    """Bool, shape (B,)."""
+
+
+class Trainer:
+    """The state of one training: networks, averaged weights, optimiser, step.
+
+    All randomness of a step comes from the seed and the number of the step, so a training that was saved and loaded
+    goes on as if it had never stopped.
+    """
+
+    def __init__(self, model: DiffusionAD, config: TrainingConfig) -> None:
+        self.config = config
+        self.model = model
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs leave it out
+        self.average = AveragedWeights(self.model, config.ema_decay)
+        self.step = 0
+        self.optimiser = torch.optim.Adam(
+            [
+                {"params": model.reconstructor.parameters(), "full_lr": config.denoiser_learning_rate},
+                {"params": model.segmenter.parameters(), "full_lr": config.segmenter_learning_rate},
+            ],
+            lr=config.denoiser_learning_rate,
+        )
+        self._device = next(model.parameters()).device
+        self._autocast = uses_bf16(config.precision, self._device)
+
+    def train_step(self, batch: Batch) -> Losses:
+        """Take one step.
+
+        Returns:
+            The losses before the step, without a gradient.
+
+        Raises:
+            FloatingPointError: If the loss or its gradient is not finite. The parameters and the averaged weights are
+                those before the step; the running statistics of the batch normalisation are not.
+        """
+        losses = self._losses(batch)
+        self.optimiser.zero_grad(set_to_none=True)
+        losses.total.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
+        losses = losses._replace(total=losses.total.detach())
+        if not (math.isfinite(float(losses.total)) and math.isfinite(float(norm))):
+            parts = ", ".join(f"{name} {float(value):.4g}" for name, value in losses._asdict().items())
+            raise FloatingPointError(
+                f"step {self.step}: the loss or its gradient is not finite ({parts}, gradient {float(norm):.4g}); "
+                "lower the learning rates"
+            )
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["full_lr"] * learning_rate_factor(self.config, self.step)
+        self.optimiser.step()
+        self.average.update(self.model)
+        self.step += 1
+        return losses
+
+    def _losses(self, batch: Batch) -> Losses:
+        self.model.train()
+        seed = self.config.seed * 1_000_003 + self.step
+        draws = self.model.draw(len(batch.images), torch.Generator().manual_seed(seed))
+        draws = draws._replace(epsilon_s=draws.epsilon_s.to(self._device), epsilon_b=draws.epsilon_b.to(self._device))
+        images = batch.images.to(self._device, memory_format=torch.channels_last)
+        # Dropout takes no generator: it gets its own state of the global one, which is put back.
+        with torch.random.fork_rng([self._device] if self._device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._autocast):
+                output = self.model(images, draws)
+        mask, is_normal = batch.mask.to(self._device), batch.is_normal.to(self._device)
+        return joint_loss(self.config.loss, output, draws, mask, is_normal)
+
+    def averaged_model(self) -> DiffusionAD:
+        """A copy of the model with the averaged weights, in evaluation mode."""
+        model = copy.deepcopy(self.model)
+        model.load_state_dict(self.average.state)
+        model.eval()
+        return model
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that resuming needs: tensors, numbers and dicts, which `torch.load(weights_only=True)` reads.
+
+        The tensors are the live ones: write them down or copy them before the next step.
+        """
+        return {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+        self.step = state["step"]
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+
+
+def learning_rate_factor(config: TrainingConfig, step: int) -> float:
+    """Share of the full learning rate at `step`: a linear rise, then half a cosine down to the final share."""
+    warmup = config.warmup_fraction * config.steps
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    progress = (step - warmup) / max(config.steps - warmup, 1)
+    final = config.final_learning_rate_fraction
+    return final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
+
+
+def uses_bf16(precision: Literal["auto", "fp32", "bf16"], device: torch.device) -> bool:
+    """Whether the forward pass runs under bf16 autocast.
+
+    A CPU without bf16 instructions emulates them: 150 times slower than fp32 where it was measured.
+    """
+    if precision != "auto":
+        return precision == "bf16"
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    return bool(torch.cpu._is_avx512_bf16_supported())  # noqa: SLF001  # torch has no public name for it

@@ -1,0 +1,287 @@
+import json
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import diffusionad
+from diffusionad.data.images import read_image
+from diffusionad.detector import Detector, DetectorConfig, image_score
+from diffusionad.model import DiffusionAD, ModelConfig
+
+SIZE = (16, 24)
+
+
+def build(section, threshold=0.5, seed=0):
+    """A detector whose weights are all random; the last layer of a fresh U-Net would be zero."""
+    model = ModelConfig.model_validate_json(json.dumps(section))
+    config = DetectorConfig(
+        dataset="toys",
+        category="noise",
+        manifest="0" * 64,
+        image_size=SIZE,
+        seed=seed,
+        threshold=threshold,
+        model=model,
+    )
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        network = DiffusionAD(model, SIZE)
+        torch.nn.init.normal_(network.reconstructor.last[-1].weight, std=0.05)
+        torch.nn.init.normal_(network.segmenter.last.weight, std=5.0)
+    return Detector(network, config)
+
+
+@pytest.fixture
+def detector(tiny_model):
+    return build(tiny_model)
+
+
+@pytest.fixture
+def images():
+    return torch.rand(5, 3, *SIZE, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Three photographs of another size than the model's."""
+    rng = np.random.default_rng(0)
+    paths = [tmp_path / f"{i}.png" for i in range(3)]
+    for path in paths:
+        Image.fromarray(rng.integers(0, 256, (20, 30, 3), np.uint8)).save(path)
+    return paths
+
+
+@pytest.fixture
+def folder(detector, tmp_path):
+    """A saved detector."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    detector.save(folder)
+    return folder
+
+
+def assert_equal(first, second, atol=0.0):
+    for one, other in zip(first, second, strict=True):
+        torch.testing.assert_close(one, other, atol=atol, rtol=0)
+
+
+def refusal(call):
+    """The one line that a call is refused with."""
+    with pytest.raises(ValueError, match=r"\A[^\n]+\Z") as caught:
+        call()
+    return str(caught.value)
+
+
+def test_the_package_hands_out_the_detector():
+    assert diffusionad.Detector is Detector
+    with pytest.raises(AttributeError, match="module 'diffusionad' has no attribute 'Detektor'"):
+        _ = diffusionad.Detektor
+
+
+def test_a_prediction_has_the_shapes_and_ranges_it_promises(detector, images):
+    prediction = detector.predict(images)
+
+    assert prediction.image_score.shape == prediction.is_anomalous.shape == (5,)
+    assert prediction.anomaly_map.shape == prediction.mask_logits.shape == (5, *SIZE)
+    assert prediction.reconstruction.shape == (5, 3, *SIZE)
+    for part in (prediction.image_score, prediction.anomaly_map, prediction.reconstruction):
+        assert 0 <= float(part.min()) <= float(part.max()) <= 1
+    assert torch.equal(prediction.anomaly_map, torch.sigmoid(prediction.mask_logits))
+
+
+def test_images_are_told_apart(detector, images):
+    assert len(set(detector.predict(images).image_score.tolist())) == 5
+
+
+def test_what_was_saved_predicts_the_same(detector, folder, images):
+    loaded = Detector.load(folder)
+
+    assert loaded.config == detector.config
+    assert_equal(loaded.predict(images), detector.predict(images))
+
+
+def test_a_model_is_two_files_and_the_same_bytes_each_time(detector, folder, tmp_path):
+    again = tmp_path / "again"
+    again.mkdir()
+
+    Detector.load(folder).save(again)
+
+    assert sorted(file.name for file in folder.iterdir()) == ["model.json", "model.safetensors"]
+    assert all((again / file.name).read_bytes() == file.read_bytes() for file in folder.iterdir())
+
+
+def test_nothing_in_a_model_is_executed(folder, tmp_path):
+    class Attack:
+        def __reduce__(self):
+            return open, (str(tmp_path / "owned"), "w")
+
+    (folder / "model.safetensors").write_bytes(pickle.dumps(Attack()))
+
+    assert "not a whole safetensors file" in refusal(lambda: Detector.load(folder))
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 16])
+def test_a_score_does_not_depend_on_the_batch(detector, images, batch_size):
+    assert_equal(detector.predict(images, batch_size=batch_size), detector.predict(images, batch_size=5), atol=1e-5)
+
+
+def test_a_score_does_not_depend_on_the_order(detector, images):
+    order = torch.tensor([3, 0, 4, 1, 2])
+
+    shuffled, straight = detector.predict(images[order]), detector.predict(images)
+
+    assert_equal(shuffled, [part[order] for part in straight], atol=1e-5)
+
+
+def test_a_score_does_not_depend_on_the_run(detector, images):
+    first = detector.predict(images)
+    torch.rand(3)
+
+    assert_equal(detector.predict(images), first)
+
+
+def test_the_noise_depends_on_the_seed_and_the_image(tiny_model, images):
+    scores = [build(tiny_model, seed=seed).predict(images).image_score for seed in (0, 1)]
+
+    assert not torch.equal(*scores)
+
+
+def test_a_prediction_leaves_the_global_generator_as_it_was(detector, images):
+    before = torch.get_rng_state()
+
+    detector.predict(images)
+
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_paths_strings_pil_images_and_tensors_agree(detector, files):
+    tensor = torch.from_numpy(np.stack([read_image(file, None) for file in files])).permute(0, 3, 1, 2)
+    expected = detector.predict(files)
+
+    assert_equal(detector.predict([str(file) for file in files]), expected)
+    assert_equal(detector.predict([Image.open(file) for file in files]), expected)
+    assert_equal(detector.predict(tensor), expected)
+    assert_equal(detector.predict(tensor.double()), expected)
+    assert_equal(detector.predict(detector.read(files)), expected)
+
+
+def test_a_photograph_taken_sideways_is_turned_upright_either_way(detector, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = tmp_path / "sideways.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    Image.fromarray(pixels).save(file, exif=exif)
+
+    with Image.open(file) as opened:
+        assert_equal(detector.predict([opened]), detector.predict([file]))
+
+
+def test_the_threshold_decides(tiny_model, images):
+    scores = build(tiny_model).predict(images).image_score
+    middle = float(scores.sort().values[2])
+
+    prediction = build(tiny_model, threshold=middle).predict(images)
+
+    assert torch.equal(prediction.is_anomalous, scores >= middle)
+    assert int(prediction.is_anomalous.sum()) == 3
+
+
+def test_another_paradigm_may_be_asked_for(detector, images):
+    guided, one_step = detector.predict(images), detector.predict(images, paradigm="one_step")
+
+    assert not torch.equal(guided.reconstruction, one_step.reconstruction)
+
+
+def test_weights_are_counted_by_network(detector):
+    parameters = detector.parameters
+
+    assert list(parameters) == ["reconstructor", "segmenter"]
+    # (3 * 2) channels of 3 x 3 weights at two widths, with biases and normalisation, then one output.
+    assert parameters["segmenter"] == sum(
+        9 * before * after + 3 * after for before, after in ((6, 4), (4, 4), (4, 8), (8, 8), (8, 4), (8, 4), (4, 4))
+    ) + (9 * 4 + 1)
+
+
+@pytest.mark.parametrize(("fraction", "expected"), [(1e-9, 0.9), (0.5, 0.8), (1.0, 0.55)])
+def test_an_image_score_is_the_mean_of_the_highest_pixels(fraction, expected):
+    logits = torch.logit(torch.tensor([[[0.9, 0.1], [0.5, 0.7]]], dtype=torch.float64))
+
+    assert float(image_score(logits, fraction)) == pytest.approx(expected)
+
+
+def test_very_sure_images_are_told_apart():
+    logits = torch.stack([torch.full((2, 2), 20.0), torch.full((2, 2), 21.0)])
+
+    first, second = image_score(logits, 1.0).tolist()
+
+    assert first < second < 1
+
+
+@pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
+def test_a_missing_file_is_named(folder, name):
+    (folder / name).unlink()
+
+    assert refusal(lambda: Detector.load(folder)) == f"{folder}: no model here ({name} is missing); train one first"
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    assert "nowhere: no model here" in refusal(lambda: Detector.load(tmp_path / "nowhere"))
+
+
+def test_weights_that_are_cut_off_are_refused(folder):
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+
+    assert "model.safetensors: not a whole safetensors file" in refusal(lambda: Detector.load(folder))
+
+
+def test_weights_of_another_model_are_refused(folder):
+    file = folder / "model.json"
+    file.write_text(file.read_text().replace('"stem": 2', '"stem": 1'))
+
+    assert "model.safetensors: not the weights of" in refusal(lambda: Detector.load(folder))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "text"),
+    [
+        ('"seed"', '"sead"', "`sead`: Extra inputs are not permitted"),
+        ('"threshold": 0.5', '"threshold": "high"', "`threshold`: Input should be a valid number"),
+        ('"t_b": 40', '"t_b": 20', "t_s < t_b"),
+        ("\n    16,", "\n    18,", "model.unet halves an image down to 1/4"),
+        ("{", "", "Invalid JSON"),
+    ],
+)
+def test_a_config_of_another_version_is_refused(folder, old, new, text):
+    file = folder / "model.json"
+    file.write_text(file.read_text().replace(old, new, 1))
+
+    line = refusal(lambda: Detector.load(folder))
+
+    assert line.startswith(f"{file}: not a config of this version: ")
+    assert text in line
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        (torch.zeros(3, 16, 24), "expected a float tensor (B, 3, H, W), got torch.float32 of shape (3, 16, 24)"),
+        (torch.zeros(1, 1, 16, 24), "expected a float tensor (B, 3, H, W), got torch.float32 of shape (1, 1, 16, 24)"),
+        (torch.zeros(1, 3, 16, 24, dtype=torch.uint8), "expected a float tensor (B, 3, H, W), got torch.uint8"),
+        (torch.full((1, 3, 16, 24), 255.0), "expected values in [0, 1], got 255 to 255; divide by 255?"),
+        (torch.full((1, 3, 16, 24), -0.5), "expected values in [0, 1], got -0.5 to -0.5"),
+        (torch.full((1, 3, 16, 24), torch.nan), "expected values in [0, 1], got nan to nan"),
+        (torch.zeros(0, 3, 16, 24), "no images to predict"),
+        ([], "no images to predict"),
+        ("photo.png", "expected a list of images, got one str; put it into a list"),
+        (Image.new("RGB", (24, 16)), "expected a list of images, got one Image; put it into a list"),
+        (np.zeros((1, 16, 24, 3)), "expected paths or PIL images, got a ndarray; arrays go in as one tensor"),
+        (["nowhere.png"], "nowhere.png: no such file"),
+    ],
+)
+def test_what_is_no_batch_of_images_is_refused(detector, wrong, text):
+    assert text in refusal(lambda: detector.predict(wrong))
