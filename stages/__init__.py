@@ -1,0 +1,1 @@
+"""Files in, files out: one module for each stage of dvc.yaml, and what they share."""

@@ -1,0 +1,171 @@
+"""Score the test split, once: anomaly maps, figures with intervals, curves and pictures."""
+
+import logging
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import Field
+from tqdm import tqdm
+
+from diffusionad.data.images import read_mask
+from diffusionad.data.manifest import manifest_digest, read_manifest
+from diffusionad.detector import Detector
+from diffusionad.metrics.curves import Curve, pr_curve, pro_curve, roc_curve, score_histogram
+from diffusionad.metrics.pixels import sweep_pixels
+from diffusionad.metrics.ranking import sweep_images
+from diffusionad.section import Section
+from stages import command
+from stages.figures import Figures, FiguresConfig, absent, image_figures, pixel_figures, threshold_figures
+from stages.files import atomic_file, atomic_folder, write_json
+from stages.params import read_section
+from stages.paths import CategoryPaths
+from stages.pictures import choose, draw_overview
+from stages.synthetic import read_synthetic
+
+LOG = logging.getLogger(__name__)
+BATCH = 16
+
+
+class EvaluationConfig(Section):
+    """Section `evaluation` of params.yaml."""
+
+    figures: FiguresConfig
+    curve_points: int = Field(ge=2, description="points of each stored curve")
+    histogram_bins: int = Field(ge=1)
+    pictures: int = Field(ge=1, description="test images of each kind (best, worst, borderline) that are drawn")
+
+
+class Marked(NamedTuple):
+    """Anomaly maps with the truth behind them."""
+
+    maps: list[NDArray[np.float16]]
+    """Mask logits, (H, W) each."""
+    masks: list[NDArray[np.bool_]]
+    """(H, W) each; empty for a normal image."""
+    prefix: str
+    """Of the names of the figures: "synthetic_" where the defects are."""
+
+
+def evaluate(evaluation: EvaluationConfig, *, paths: CategoryPaths) -> None:
+    """Read the model and the test rows; write scores, maps, metrics.json, curves and pictures.
+
+    Where no anomalous test image has a mask, pixel figures come from the synthetic test set and are named
+    `synthetic_*`; a figure that cannot be computed is null, with the reason beside it.
+
+    Raises:
+        ValueError: If the model was trained on another manifest, or there is no test image.
+    """
+    detector = Detector.load(paths.model)
+    if detector.config.manifest != manifest_digest(paths.manifest):
+        raise ValueError(
+            f"{paths.model}: trained on another version of {paths.manifest}; run `dvc repro` to train again"
+        )
+    rows = read_manifest(paths.manifest).query("split == 'test'").reset_index(drop=True)
+    if rows.empty:
+        raise ValueError(f"{paths.manifest}: no image in split `test`; there is nothing to evaluate on")
+
+    scores, maps = _score(detector, rows, paths)
+    marked = _marked(detector, rows, maps, paths)
+    table = rows[["path", "sha256", "label", "defect"]].assign(
+        score=scores, is_anomalous=scores >= detector.config.threshold
+    )
+    figures = _figures(evaluation.figures, detector.config.threshold, table, marked)
+    with atomic_folder(paths.maps) as draft:
+        np.save(draft / "test.npy", maps)
+    with atomic_file(paths.scores) as draft:
+        table.to_parquet(draft, index=False)
+    _write_curves(evaluation, table, marked, paths)
+    with atomic_folder(paths.pictures) as draft:
+        shown = table.assign(mask=rows["mask"])
+        for name, chosen in choose(shown, detector.config.threshold, evaluation.pictures).items():
+            draw_overview(draft / f"{name}.png", detector, chosen, paths.images)
+    write_json(paths.metrics, figures)
+    LOG.info("%s/%s: image AUROC %s on %d test images", *paths, figures["image_auroc"], len(rows))
+
+
+def _score(
+    detector: Detector, rows: pd.DataFrame, paths: CategoryPaths
+) -> tuple[NDArray[np.float64], NDArray[np.float16]]:
+    scores, maps = [], []
+    for start in tqdm(range(0, len(rows), BATCH), desc=f"evaluate {paths.dataset}/{paths.category}", disable=None):
+        files = [paths.images / name for name in rows["path"][start : start + BATCH]]
+        prediction = detector.predict(files, batch_size=BATCH)
+        scores.append(prediction.image_score.numpy())
+        # float16 keeps three digits of a logit; as a probability, all that is sure would be 1.
+        maps.append(prediction.mask_logits.numpy().astype(np.float16))
+    return np.concatenate(scores), np.concatenate(maps)
+
+
+def _marked(detector: Detector, rows: pd.DataFrame, maps: NDArray[np.float16], paths: CategoryPaths) -> Marked | None:
+    """Pair the maps with masks: of the real defects where there are any, else of the synthetic test set."""
+    has_mask = rows["mask"].notna()
+    if has_mask.any():
+        size = detector.config.image_size
+        known = rows[has_mask | (rows["label"] == 0)]
+        empty = np.zeros(size, np.bool_)
+        masks = [empty if name is None else read_mask(paths.images / name, size) for name in _mask_names(known)]
+        return Marked([maps[index] for index in known.index], masks, "")
+    synthetic = read_synthetic(paths.synthetic / "test.npz")
+    if synthetic is None:
+        return None
+    prediction = detector.predict(synthetic.images, batch_size=BATCH)
+    return Marked(list(prediction.mask_logits.numpy().astype(np.float16)), list(synthetic.masks), "synthetic_")
+
+
+def _mask_names(rows: pd.DataFrame) -> list[str | None]:
+    return [name if isinstance(name, str) else None for name in rows["mask"].tolist()]
+
+
+def _figures(config: FiguresConfig, threshold: float, table: pd.DataFrame, marked: Marked | None) -> Figures:
+    labels, scores = table["label"].to_numpy(), table["score"].to_numpy()
+    figures: Figures = image_figures(config, labels, scores)
+    if marked is None:
+        figures |= absent("", "no anomalous test image has a mask, and there is no synthetic test set")
+    else:
+        figures |= pixel_figures(config, marked.prefix, marked.maps, marked.masks)
+        if marked.prefix:
+            figures |= absent("", "no anomalous test image has a mask; see the synthetic_ figures")
+    figures |= threshold_figures(labels, scores, threshold)
+    marked_count = 0 if marked is None else sum(mask.any() for mask in marked.masks)
+    return figures | {
+        "test_normal": int((labels == 0).sum()),
+        "test_anomalous": int((labels == 1).sum()),
+        f"{marked.prefix if marked else ''}test_masks": int(marked_count),
+    }
+
+
+def _write_curves(
+    evaluation: EvaluationConfig, table: pd.DataFrame, marked: Marked | None, paths: CategoryPaths
+) -> None:
+    labels, scores = table["label"].to_numpy(), table["score"].to_numpy()
+    points, nothing = evaluation.curve_points, Curve(np.empty(0), np.empty(0))
+    roc = pr = pro = nothing
+    if 0 < labels.sum() < len(labels):
+        steps = sweep_images(labels, scores)
+        roc, pr = roc_curve(steps, points), pr_curve(steps, points)
+    if marked is not None:
+        pro = pro_curve(sweep_pixels(marked.maps, marked.masks), evaluation.figures.fpr_limit, points)
+    bins = score_histogram(labels, scores, evaluation.histogram_bins)
+    tables = {
+        paths.roc: {"false_positive_rate": roc.x, "true_positive_rate": roc.y},
+        paths.pr: {"recall": pr.x, "precision": pr.y},
+        paths.pro: {"false_positive_rate": pro.x, "per_region_overlap": pro.y},
+        paths.histogram: {"score": bins.edges[:-1], "normal": bins.normal, "anomalous": bins.anomalous},
+    }
+    for path, columns in tables.items():
+        with atomic_file(path) as draft:
+            pd.DataFrame(columns).to_csv(draft, index=False)
+
+
+def _stage(_key: str, paths: CategoryPaths) -> None:
+    evaluate(read_section(EvaluationConfig, "evaluation"), paths=paths)
+
+
+def main() -> None:
+    command.run(_stage)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""Figures of a test set with their intervals; what cannot be computed is null, with the reason."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from diffusionad.metrics.bootstrap import (
+    bootstrap_image_metrics,
+    bootstrap_pixel_metrics,
+    draw_resamples,
+    percentile_interval,
+)
+from diffusionad.metrics.ranking import image_ap, image_auroc, image_f1, pixel_metrics
+from diffusionad.metrics.threshold import operating_point
+from diffusionad.section import Section
+
+Figures = dict[str, float | int | str | None]
+
+
+class FiguresConfig(Section):
+    """Part `figures` of section `evaluation`."""
+
+    fpr_limit: float = Field(gt=0, le=1, description="largest false positive rate of the PRO curve; 0.3 by custom")
+    resamples: int = Field(ge=1, description="bootstrap resamples of images behind each interval")
+    seed: int = Field(ge=0, description="of the bootstrap")
+
+
+def image_figures(config: FiguresConfig, labels: NDArray[np.int64], scores: NDArray[np.float64]) -> Figures:
+    """image_auroc, image_ap and image_f1 (the best over thresholds), each with `_low` and `_high` (95 %).
+
+    Args:
+        config: Of the bootstrap.
+        labels: 1 = anomalous, shape (N,).
+        scores: Higher is more anomalous, shape (N,).
+    """
+
+    def compute() -> tuple[Mapping[str, float], Mapping[str, NDArray[np.float64]]]:
+        points = {
+            "image_auroc": image_auroc(labels, scores),
+            "image_ap": image_ap(labels, scores),
+            "image_f1": image_f1(labels, scores).f1,
+        }
+        draws = draw_resamples(labels, config.resamples, np.random.default_rng(config.seed))
+        replicates = bootstrap_image_metrics(labels, scores, draws)
+        return points, dict(zip(points, (replicates.auroc, replicates.ap, replicates.f1), strict=True))
+
+    return _with_intervals(("image_auroc", "image_ap", "image_f1"), compute)
+
+
+def pixel_figures(
+    config: FiguresConfig, prefix: str, maps: Sequence[NDArray[np.floating]], masks: Sequence[NDArray[np.bool_]]
+) -> Figures:
+    """pixel_auroc, pixel_ap and pixel_pro under `prefix`, each with `_low` and `_high` (95 %).
+
+    Args:
+        config: Of the bootstrap and of PRO.
+        prefix: "" for real defects, "synthetic_" for synthetic ones.
+        maps: Of normal and anomalous images, shape (H, W) each.
+        masks: Shape (H, W) each; empty for a normal image.
+    """
+    names = tuple(f"{prefix}pixel_{name}" for name in ("auroc", "ap", "pro"))
+
+    def compute() -> tuple[Mapping[str, float], Mapping[str, NDArray[np.float64]]]:
+        exact = pixel_metrics(maps, masks, config.fpr_limit)
+        labels = [int(mask.any()) for mask in masks]
+        draws = draw_resamples(labels, config.resamples, np.random.default_rng(config.seed))
+        replicates = bootstrap_pixel_metrics(maps, masks, config.fpr_limit, draws)
+        return (
+            dict(zip(names, (exact.auroc, exact.ap, exact.pro), strict=True)),
+            dict(zip(names, (replicates.auroc, replicates.ap, replicates.pro), strict=True)),
+        )
+
+    return _with_intervals(names, compute)
+
+
+def threshold_figures(labels: NDArray[np.int64], scores: NDArray[np.float64], threshold: float) -> Figures:
+    """The calibrated threshold and what it does on the test set: `at_threshold_*`."""
+    point = operating_point(labels, scores, threshold)
+    return {
+        "threshold": threshold,
+        "at_threshold_precision": point.precision,
+        "at_threshold_recall": point.recall,
+        "at_threshold_f1": point.f1,
+        "at_threshold_false_alarm_rate": point.false_alarm_rate,
+    }
+
+
+def absent(prefix: str, reason: str) -> Figures:
+    """Pixel figures that do not exist, and why."""
+    figures: Figures = {f"{prefix}pixel_{name}": None for name in ("auroc", "ap", "pro")}
+    return figures | {f"{prefix}pixel_reason": reason}
+
+
+def _with_intervals(
+    names: Sequence[str], compute: Callable[[], tuple[Mapping[str, float], Mapping[str, NDArray[np.float64]]]]
+) -> Figures:
+    try:
+        points, replicates = compute()
+    except ValueError as error:
+        nothing: Figures = dict.fromkeys(names)
+        return nothing | {f"{names[0].rsplit('_', 1)[0]}_reason": str(error)}
+    figures: Figures = {}
+    for name in names:
+        low, high = percentile_interval(replicates[name])
+        figures |= {name: points[name], f"{name}_low": low, f"{name}_high": high}
+    return figures

@@ -1,0 +1,129 @@
+"""Every file that stages hand on; dvc.yaml names the same (tests hold them together)."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+
+class CategoryPaths(NamedTuple):
+    """The files of one category, relative to the root of the repository."""
+
+    dataset: str
+    category: str
+
+    @property
+    def images(self) -> Path:
+        """Folder: the raw photographs and masks, bytes as they came. Manifest paths are relative to it."""
+        return self._data / "images"
+
+    @property
+    def manifest(self) -> Path:
+        """manifest.parquet: one row an image (`diffusionad.data.manifest`)."""
+        return self._data / "manifest.parquet"
+
+    @property
+    def summary(self) -> Path:
+        """JSON: counts by split, label and defect, what was left out, licence."""
+        return self._report / "data.json"
+
+    @property
+    def validation(self) -> Path:
+        """JSON: every expectation of the data contract and its verdict."""
+        return self._report / "validation.json"
+
+    @property
+    def validation_page(self) -> Path:
+        """HTML: the same for a person; needs no network."""
+        return self._report / "validation.html"
+
+    @property
+    def foreground(self) -> Path:
+        """Folder: one PNG (0 or 255, native size) a normal image, at the image's relative path with suffix .png."""
+        return self._data / "foreground"
+
+    @property
+    def foreground_sheet(self) -> Path:
+        """PNG: outlines of the foreground over photographs."""
+        return self._report / "foreground.png"
+
+    @property
+    def synthetic(self) -> Path:
+        """Folder: the fixed synthetic sets, one `.npz` each (`stages.synthesize`)."""
+        return self._data / "synthetic"
+
+    @property
+    def previews(self) -> Path:
+        """PNG: synthetic anomalies as the trainer draws them."""
+        return self._report / "synthetic.png"
+
+    @property
+    def model(self) -> Path:
+        """Folder: model.safetensors and model.json, all that `Detector.load` needs."""
+        return Path("models", self.dataset, self.category)
+
+    @property
+    def history(self) -> Path:
+        """history.jsonl: one line a validation, written while training goes on."""
+        return self._report / "history.jsonl"
+
+    @property
+    def training_curves(self) -> Path:
+        """CSV: the history for `dvc plots`."""
+        return self._report / "training.csv"
+
+    @property
+    def metrics(self) -> Path:
+        """metrics.json: flat figures with intervals and counts."""
+        return self._report / "metrics.json"
+
+    @property
+    def scores(self) -> Path:
+        """scores.parquet: one row a test image with its score and verdict."""
+        return self._report / "scores.parquet"
+
+    @property
+    def maps(self) -> Path:
+        """Folder: anomaly maps of the test images as float16 logits."""
+        return self._data / "maps"
+
+    @property
+    def roc(self) -> Path:
+        """CSV for `dvc plots`, over test images; no rows where the figure cannot be computed, as in the next three."""
+        return self._report / "roc.csv"
+
+    @property
+    def pr(self) -> Path:
+        """CSV: precision over recall of test images."""
+        return self._report / "pr.csv"
+
+    @property
+    def pro(self) -> Path:
+        """CSV: per-region overlap over the false positive rate of pixels."""
+        return self._report / "pro.csv"
+
+    @property
+    def histogram(self) -> Path:
+        """CSV: test images by score and label."""
+        return self._report / "histogram.csv"
+
+    @property
+    def pictures(self) -> Path:
+        """Folder: PNGs of best, worst and borderline test images."""
+        return self._report / "pictures"
+
+    @property
+    def benchmark(self) -> Path:
+        """JSON: the cost of each denoising paradigm that does not depend on the machine."""
+        return self._report / "benchmark.json"
+
+    @property
+    def latency(self) -> Path:
+        """JSON: measured times. Not an out of DVC: they belong to a machine and a day, not to a commit."""
+        return self._report / "latency.json"
+
+    @property
+    def _data(self) -> Path:
+        return Path("data", self.dataset, self.category)
+
+    @property
+    def _report(self) -> Path:
+        return Path("reports", self.dataset, self.category)

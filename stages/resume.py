@@ -1,0 +1,74 @@
+"""What a killed training leaves behind, kept outside the outs of DVC, which it deletes before a stage runs."""
+
+import hashlib
+import logging
+import sys
+from pathlib import Path
+from typing import NamedTuple, TypedDict
+
+import torch
+from torch import Tensor
+
+from diffusionad.section import Section
+from diffusionad.training.trainer import Trainer
+from stages.files import atomic_file
+from stages.paths import CategoryPaths
+
+LOG = logging.getLogger(__name__)
+
+Record = dict[str, float | int]
+"""One line of the history."""
+
+
+class Best(TypedDict):
+    """The model to keep, so far."""
+
+    record: Record
+    weights: dict[str, Tensor]
+
+
+class Progress(NamedTuple):
+    """How far a training has come, beside the trainer itself."""
+
+    records: list[Record]
+    best: Best | None
+
+
+class State:
+    """The saved state of one training. It is used again only by a training of the same inputs, settings and code."""
+
+    def __init__(self, folder: Path, fingerprint: str) -> None:
+        self.file = folder / f"{fingerprint}.pt"
+
+    def load(self, trainer: Trainer) -> Progress:
+        """Bring the trainer to the saved step, if there is one."""
+        if not self.file.exists():
+            return Progress([], None)
+        state = torch.load(self.file, weights_only=True)
+        trainer.load_state_dict(state["trainer"])
+        LOG.info("resuming at step %d", trainer.step)
+        return Progress(state["records"], state["best"])
+
+    def save(self, trainer: Trainer, records: list[Record], best: Best) -> None:
+        """Put the present state in place of the last."""
+        with atomic_file(self.file) as draft:
+            torch.save({"trainer": trainer.state_dict(), "records": records, "best": best}, draft)
+
+    def clear(self) -> None:
+        """Forget this training, and those of other fingerprints that were given up."""
+        for file in self.file.parent.glob("*.pt"):
+            file.unlink()
+
+
+def fingerprint(sections: tuple[Section, ...], size: tuple[int, int], paths: CategoryPaths) -> str:
+    """Digest of all that decides the weights: files, settings, code, versions and the number of threads."""
+    digest = hashlib.sha256(repr(size).encode())
+    for section in sections:
+        digest.update(section.model_dump_json().encode())
+    root = Path(__file__).parents[1]
+    code = [*root.joinpath("diffusionad").rglob("*.py"), *root.joinpath("stages").glob("*.py")]
+    inputs = [paths.manifest, *paths.synthetic.iterdir(), *paths.foreground.rglob("*.png")]
+    for file in (*sorted(code), *sorted(inputs)):
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    digest.update(f"{torch.__version__} {torch.get_num_threads()} {sys.version}".encode())
+    return digest.hexdigest()[:32]

@@ -1,0 +1,107 @@
+"""Unpack an archive that may be damaged or hostile."""
+
+import gzip
+import lzma
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
+"""Endings of what can be unpacked."""
+
+CHUNK = 1 << 20
+
+DAMAGED = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    gzip.BadGzipFile,
+    lzma.LZMAError,
+    zlib.error,
+    EOFError,
+    NotImplementedError,  # a method of compression that Python lacks
+)
+
+
+def unpack(archive: Path, target: Path, *, max_bytes: int, max_files: int) -> None:
+    """Unpack a zip or tar into an empty folder. Only contents are taken: no modes, owners or links.
+
+    Args:
+        archive: The file; what it is shows its content, not its name.
+        target: The folder.
+        max_bytes: Bound on the sum of the files, counted while they are written: a header may lie.
+        max_files: Bound on their number.
+
+    Raises:
+        ValueError: If the archive is none, damaged or locked, has a path or a link that leads out of it, or grows
+            beyond a bound. What was written until then stays in `target`.
+    """
+    budget, count = max_bytes, 0
+    try:
+        for name, content in _members(archive):
+            count += 1
+            if count > max_files:
+                raise ValueError(
+                    f"{archive}: more than {max_files} files; raise download.fetch.max_files if it is right"
+                )
+            place = target / _safe(archive, name)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with content, place.open("wb") as file:
+                while chunk := content.read(min(CHUNK, budget + 1)):
+                    budget -= len(chunk)
+                    if budget < 0:
+                        raise ValueError(
+                            f"{archive}: grows beyond {max_bytes >> 20} MiB at {name}; "
+                            "raise download.fetch.max_unpacked_mib if it is right"
+                        )
+                    file.write(chunk)
+    except DAMAGED as error:
+        raise ValueError(f"{archive}: damaged or cut off: {error}") from None
+
+
+def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    if zipfile.is_zipfile(archive):
+        return _zip_members(archive)
+    if tarfile.is_tarfile(archive):
+        return _tar_members(archive)
+    raise ValueError(f"{archive}: not an archive, or cut off; expected one of {', '.join(SUFFIXES)}")
+
+
+def _zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    with zipfile.ZipFile(archive) as packed:
+        for member in packed.infolist():
+            if member.is_dir() or _is_junk(member.filename):
+                continue
+            if member.flag_bits & 1:
+                raise ValueError(f"{archive}: {member.filename} is locked by a password; unpack it by hand")
+            if stat.S_ISLNK(member.external_attr >> 16):
+                raise ValueError(f"{archive}: {member.filename} is a link; refused")
+            yield member.filename, packed.open(member)
+
+
+def _tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    with tarfile.open(archive) as packed:
+        for member in packed:
+            if member.isdir() or _is_junk(member.name):
+                continue
+            try:
+                content = packed.extractfile(member)  # of a link: the member it points to
+            except KeyError:
+                raise ValueError(f"{archive}: {member.name} is a link out of the archive; refused") from None
+            if content is None:
+                raise ValueError(f"{archive}: {member.name} is neither a file nor a folder; refused")
+            yield member.name, content
+
+
+def _safe(archive: Path, name: str) -> PurePosixPath:
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+        raise ValueError(f"{archive}: {name} leads out of the folder it is unpacked to; refused")
+    return path
+
+
+def _is_junk(name: str) -> bool:
+    return name.startswith("__MACOSX/") or PurePosixPath(name).name.startswith("._")

@@ -1,0 +1,115 @@
+"""The whole pipeline through real processes of DVC, as a user runs it."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+MODEL = "models/plates/plate/model.safetensors"
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def trained(fresh):
+    """A checkout after `dvc repro`."""
+    copy = fresh()
+    copy.run("dvc", "repro")
+    return copy
+
+
+def test_two_fresh_checkouts_end_in_one_lock(trained, fresh):
+    other = fresh()
+
+    other.run("dvc", "repro")
+
+    assert (other.root / "dvc.lock").read_bytes() == (trained.root / "dvc.lock").read_bytes()
+
+
+def test_a_second_run_does_nothing(trained):
+    output = trained.run("dvc", "repro").stdout
+
+    assert "Running stage" not in output
+    assert "Data and pipelines are up to date." in output
+
+
+def test_the_figures_are_shown_by_dvc(trained):
+    metrics = json.loads((trained.root / "reports/plates/plate/metrics.json").read_text())
+
+    shown = json.loads(trained.run("dvc", "metrics", "show", "--json").stdout)[""]["data"]
+
+    assert metrics["test_normal"] == metrics["test_anomalous"] == metrics["test_masks"] == 6
+    assert 0 <= metrics["image_auroc_low"] <= metrics["image_auroc"] <= metrics["image_auroc_high"] <= 1
+    assert shown["reports/plates/plate/metrics.json"]["data"]["image_auroc"] == metrics["image_auroc"]
+
+
+def test_a_change_of_a_metric_evaluates_again_and_does_not_train_again(trained):
+    trained.change(evaluation__figures__resamples=60)
+
+    output = trained.run("dvc", "repro").stdout
+    trained.change(evaluation__figures__resamples=50)
+    trained.run("dvc", "repro")
+
+    assert "Running stage 'evaluate@plates-plate'" in output
+    assert "Running stage 'train@plates-plate'" not in output
+
+
+def test_a_killed_training_resumes_and_ends_in_the_same_bytes(fresh):
+    undisturbed, killed = fresh(), fresh()
+    for copy in (undisturbed, killed):
+        copy.change(training__steps=60, training__validate_every=5)
+    undisturbed.run("dvc", "repro", "train@plates-plate")
+    killed.run("dvc", "repro", "synthesize@plates-plate")
+    environment = os.environ | {"PYTHONPATH": str(killed.root)}
+    process = subprocess.Popen([sys.executable, "-m", "stages.train", "plates-plate"], cwd=killed.root, env=environment)
+    state = killed.root / ".local/training/plates/plate"
+    until = time.monotonic() + 300
+    while not list(state.glob("*.pt")) and time.monotonic() < until:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (killed.root / MODEL).exists(), "the training ended before it could be killed"
+
+    resumed = killed.run("dvc", "repro", "train@plates-plate")
+
+    assert "resuming at step" in resumed.stdout + resumed.stderr
+    assert digest(killed.root / MODEL) == digest(undisturbed.root / MODEL)
+    history = "reports/plates/plate/history.jsonl"
+    assert (killed.root / history).read_bytes() == (undisturbed.root / history).read_bytes()
+    assert not list(state.glob("*.pt"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "line"),
+    [
+        ("training__stepz", 5, "params.yaml: unknown key `training.stepz`; expected one of"),
+        ("training__steps", "many", "params.yaml: `training.steps`: Input should be a valid integer, got 'many'"),
+        ("model__unet__norm_groups", 7, "norm_groups = 7 does not divide the 8 channels"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_and_what_was_made_stays(trained, key, value, line):
+    params, model = trained.root / "params.yaml", digest(trained.root / MODEL)
+    settings = params.read_bytes()
+    trained.change(**{key: value})
+
+    done = trained.run(sys.executable, "-m", "stages.train", "plates-plate", check=False)
+    params.write_bytes(settings)
+
+    assert done.returncode != 0
+    assert line in done.stderr
+    assert "Traceback" not in done.stderr
+    assert digest(trained.root / MODEL) == model
+
+
+def test_a_category_that_does_not_exist_is_one_line_that_names_those_that_do(fresh):
+    done = fresh().run(sys.executable, "-m", "stages.download", "elpv-mni", check=False)
+
+    assert done.returncode != 0
+    assert done.stderr.strip() == "error: params.yaml: no `elpv-mni` in `categories`; it holds plates-plate"
