@@ -33,7 +33,7 @@ class NoiseSchedule:
         scale = 1000 / config.num_timesteps
         # float64: the product of 1000 factors near 1 loses four digits in float32.
         self.betas = torch.linspace(
-            config.beta_start * scale, config.beta_end * scale, config.num_timesteps, dtype=torch.float64
+            config.beta_start * scale, config.beta_end * scale, config.num_timesteps, dtype=torch.float64, device="cpu"
         )
         if not float(self.betas.max()) < 1:
             raise ValueError(

@@ -68,11 +68,12 @@ def _scratch(
 
 
 def _crack(
-    config: ThinConfig, start: NDArray[np.float64], length_px: float, rng: np.random.Generator
+    config: ThinConfig, middle: NDArray[np.float64], length_px: float, rng: np.random.Generator
 ) -> list[NDArray[np.float64]]:
-    """Points of the stem and of each branch, which is shorter than the stem and leaves it at one of its points."""
+    """Points of the stem, whose middle is `middle`, and of each branch, shorter, which leaves it at one of its points."""
     angle = rng.uniform(0, 2 * np.pi)
-    stem = _walk(config, start, angle, length_px, rng)
+    stem = _walk(config, middle, angle, length_px, rng)
+    stem += middle - stem[len(stem) // 2]
     lines = [stem]
     for _ in range(rng.integers(config.max_branches, endpoint=True)):
         turn = rng.choice([-1, 1]) * np.deg2rad(rng.uniform(*config.branch_turn_deg))

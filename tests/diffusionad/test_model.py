@@ -153,6 +153,8 @@ def test_training_sees_what_inference_will_see(tiny_model, x_0, paradigm):
     model = build(tiny_model | {"paradigm": paradigm})
     noise = keyed_noise(x_0)
     draws = Draws(torch.tensor([20, 20]), torch.tensor([40, 40]), noise(20), noise(40), torch.tensor([False, False]))
+    if paradigm == "autoencoder":
+        torch.nn.init.constant_(model.reconstructor.last.bias, 3.0)  # beyond the clamp
     if paradigm in ("iterative", "ddim"):
         generator = torch.Generator().manual_seed(80)
 
@@ -196,6 +198,14 @@ def test_timesteps_are_drawn_on_both_sides_of_tau(tiny_model):
     assert (int(draws.t_s.min()), int(draws.t_s.max())) == (0, 29)
     assert (int(draws.t_b.min()), int(draws.t_b.max())) == (30, 99)
     assert not torch.equal(draws.epsilon_s, draws.epsilon_b)
+
+
+def test_reconstructions_are_dropped_at_the_rate_that_was_asked_for(tiny_model):
+    generator = torch.Generator().manual_seed(0)
+
+    for rate in (0.0, 0.25):
+        dropped = build(tiny_model | {"reconstruction_dropout": rate}).draw(1000, generator).is_dropped
+        assert float(dropped.float().mean()) == pytest.approx(rate, abs=0.05 * (rate > 0))
 
 
 def test_the_same_generator_draws_the_same(tiny_model):

@@ -75,6 +75,7 @@ def test_a_training_that_was_stopped_ends_as_one_that_was_not(tiny_model, batch,
 
     assert second.step == 6
     assert content(second.state_dict()) == content(whole.state_dict())
+    assert content(second.averaged_model().state_dict()) == content(whole.averaged_model().state_dict())
 
 
 def test_training_leaves_the_global_generator_as_it_was(tiny_model, batch):
@@ -83,6 +84,15 @@ def test_training_leaves_the_global_generator_as_it_was(tiny_model, batch):
     trainer(tiny_model).train_step(batch)
 
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_every_step_draws_anew(tiny_model, batch):
+    """A fresh net predicts no noise at all, so the loss is the power of what was drawn."""
+    one = trainer(tiny_model, CONFIG.model_copy(update={"denoiser_learning_rate": 1e-12}))
+
+    first, second = (float(one.train_step(batch).noise) for _ in range(2))
+
+    assert abs(first - second) > 1e-3
 
 
 def test_another_seed_trains_another_model(tiny_model, batch):
