@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import cast, get_args
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -13,10 +13,12 @@ from tqdm import tqdm
 
 from diffusionad.data.images import read_image
 from diffusionad.data.manifest import read_manifest
-from diffusionad.synthesis.foreground import ForegroundConfig, Method, foreground_mask
+from diffusionad.synthesis.foreground.methods import ForegroundConfig, Method
 from stages import command
 from stages.dataset import DatasetConfig
-from stages.files import atomic_folder
+from stages.files import atomic_folder, write_json
+from stages.foreground_contract import flags, told
+from stages.foreground_plan import Plan, plan, users_plan
 from stages.params import read_section
 from stages.paths import CategoryPaths
 from stages.sheets import spread, write_sheet
@@ -28,39 +30,72 @@ OUTLINE = np.asarray([1, 0.15, 0.1], dtype=np.float32)
 
 
 def foreground(
-    config: ForegroundConfig, method: Method, *, manifest: Path, images: Path, masks: Path, sheet: Path
+    config: ForegroundConfig,
+    method: Method | Literal["auto", "masks"],
+    *,
+    manifest: Path,
+    images: Path,
+    users_masks: Path | None,
+    masks: Path,
+    sheet: Path,
+    summary: Path,
 ) -> None:
-    """Write one mask for every normal image, and a sheet of outlines to look at.
+    """Write one mask for every normal image, a sheet of outlines to look at, and what is odd about the masks.
 
     Args:
         config: The numbers of the methods.
-        method: How to find the object.
+        method: How to find the object; `auto` tries some on a sample, `masks` takes the user's.
         manifest: Read: rows with label 0, of all splits.
         images: Read: the folder that the manifest's paths are relative to.
+        users_masks: Read by `masks` only: PNGs at the images' paths with suffix .png.
         masks: Written whole or not at all: PNGs of 0 and 255 at native size, at the image's path with suffix .png.
         sheet: Written: outlines over evenly spread images.
+        summary: Written: JSON with method, reason, areas and warnings.
 
     Raises:
-        ValueError: If the manifest has no normal image, two of its images would share a mask's name, or one
-            cannot be read.
+        ValueError: If the manifest has no normal image, two of its images would share a mask's name, one cannot be
+            read, the method cannot be used, or a mask of the user's is missing or of another size.
     """
     rows = read_manifest(manifest)
-    rows = rows[rows["label"] == 0]
-    targets = _targets(manifest, rows)
+    normal = rows[rows["label"] == 0]
+    targets = _targets(manifest, normal)
+    way = users_plan(config, users_masks, targets) if method == "masks" else plan(config, method, images, normal)
+    LOG.info("foreground by %s: %s", way.method, way.reason)
     pictured = set(spread(len(targets), SHEET_PICTURES))
-    pictures, fell_back = [], 0
+    pictures, areas, whole = [], {}, set()
     with atomic_folder(masks) as draft:
         for i, (name, target) in enumerate(tqdm(targets.items(), desc="foreground", unit="image", disable=None)):
             image = read_image(images / name, None)
-            found = foreground_mask(config, method, image)
-            fell_back += found.fell_back
+            found = way.find(name, image)
+            areas[name] = float(found.mask.mean())
+            if found.fell_back:
+                whole.add(name)
             (draft / target).parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(found.mask.astype(np.uint8) * 255).save(draft / target, format="PNG")
             if i in pictured:
                 pictures.append(_outlined(image, found.mask))
     write_sheet(sheet, pictures, SHEET_COLUMNS, TILE_PX)
-    if fell_back:
-        LOG.warning("no credible object on %d of %d images: the whole image is taken", fell_back, len(targets))
+    lines = [] if way.method == "full" else flags(areas, whole, config.max_area_change)
+    for line in told(lines):
+        LOG.warning("warning: %s", line)
+    write_json(summary, _summary(method, way, areas, whole, lines))
+
+
+def _summary(asked: str, way: Plan, areas: dict[str, float], whole: set[str], lines: list[str]) -> dict[str, Any]:
+    found = [area for name, area in areas.items() if name not in whole] or [1.0]
+    return {
+        "asked": asked,
+        "method": way.method,
+        "reason": way.reason,
+        "credibility": {name: round(value, 4) for name, value in way.credibility.items()},
+        "images": len(areas),
+        "whole_image": len(whole),
+        "area_min": round(min(found), 4),
+        "area_median": round(float(np.median(found)), 4),
+        "area_max": round(max(found), 4),
+        "flagged": len(lines),
+        "warnings": told(lines),
+    }
 
 
 def _targets(manifest: Path, rows: pd.DataFrame) -> dict[str, Path]:
@@ -82,20 +117,18 @@ def _outlined(image: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np
     return np.where((mask & ~inner)[..., None], OUTLINE, image)
 
 
-def _method(dataset: str, name: str) -> Method:
-    if name not in (known := get_args(Method)):
-        raise ValueError(f"params.yaml: `datasets.{dataset}.foreground`: expected {' or '.join(known)}, got {name!r}")
-    return cast("Method", name)
-
-
 def _stage(_: str, paths: CategoryPaths) -> None:
+    config = read_section(ForegroundConfig, "foreground")
+    names = {"dataset": paths.dataset, "category": paths.category}
     foreground(
-        read_section(ForegroundConfig, "foreground"),
-        _method(paths.dataset, read_section(DatasetConfig, f"datasets.{paths.dataset}").foreground),
+        config,
+        read_section(DatasetConfig, f"datasets.{paths.dataset}").foreground,
         manifest=paths.manifest,
         images=paths.images,
+        users_masks=Path(config.masks.format_map(names)) if config.masks else None,
         masks=paths.foreground,
         sheet=paths.foreground_sheet,
+        summary=paths.foreground_summary,
     )
 
 

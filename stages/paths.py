@@ -46,6 +46,11 @@ class CategoryPaths(NamedTuple):
         return self._report / "foreground.png"
 
     @property
+    def foreground_summary(self) -> Path:
+        """JSON: how the foreground was found and why, the masks' areas, and those that are odd."""
+        return self._report / "foreground.json"
+
+    @property
     def synthetic(self) -> Path:
         """Folder: the fixed synthetic sets, one `.npz` each (`stages.synthesize`)."""
         return self._data / "synthetic"

@@ -66,9 +66,7 @@ def draw_overview(path: Path, detector: Detector, rows: pd.DataFrame, images: Pa
     figure.savefig(path, metadata={"Software": None})
 
 
-def overlay(
-    photograph: NDArray[np.float32], anomaly_map: NDArray[np.float32], threshold: float
-) -> NDArray[np.float32]:
+def overlay(photograph: NDArray[np.float32], anomaly_map: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
     """Lay the map over the photograph where it is near the threshold or above.
 
     Args:
@@ -96,7 +94,7 @@ def _draw_line(
     enlarged = resize_image(anomaly_map[..., None], photograph.shape[:2])[..., 0]
     axes[0].imshow(photograph)
     axes[1].imshow(reconstruction)
-    axes[2].imshow(anomaly_map, cmap=HEAT, vmin=0, vmax=1)
+    axes[2].imshow(anomaly_map, cmap=HEAT, vmin=0, vmax=min(1.0, 1.5 * threshold))
     axes[3].imshow(overlay(photograph, enlarged, threshold))
     if outline is not None:
         axes[3].contour(outline, levels=[0.5], colors="white", linewidths=0.8)

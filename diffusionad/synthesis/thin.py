@@ -70,7 +70,7 @@ def _scratch(
 def _crack(
     config: ThinConfig, middle: NDArray[np.float64], length_px: float, rng: np.random.Generator
 ) -> list[NDArray[np.float64]]:
-    """Points of the stem, whose middle is `middle`, and of each branch, shorter, which leaves it at one of its points."""
+    """Points of the stem around `middle`, and of each branch, which is shorter and leaves it at one of its points."""
     angle = rng.uniform(0, 2 * np.pi)
     stem = _walk(config, middle, angle, length_px, rng)
     stem += middle - stem[len(stem) // 2]

@@ -106,7 +106,8 @@ def test_two_evaluations_write_the_same_bytes(paths):
 
 
 def test_without_masks_pixel_figures_come_from_synthetic_defects_under_their_own_name(paths):
-    rows = [{"path": f"test/{i}.png", "split": "test", "label": int(i > 3), "defect": "", "mask": None} for i in range(8)]
+    common = {"split": "test", "defect": "", "mask": None}
+    rows = [common | {"path": f"test/{i}.png", "label": int(i > 3)} for i in range(8)]
     write(paths, rows)
     paths.synthetic.mkdir(parents=True)
     masks = np.zeros((3, *SIZE), np.uint8)
