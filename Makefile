@@ -6,9 +6,10 @@ BIN := $(VENV)/bin
 export DVC_NO_ANALYTICS := 1
 export GX_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := true
+export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test lint setup setup-dev clean
+.PHONY: help repro test lint ui setup setup-dev clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +26,10 @@ lint: setup-dev  ## style, types and import rules
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+ui: setup  ## MLflow on the runs and versions of this checkout, at http://127.0.0.1:5000
+	-$(BIN)/diffusionad track --all
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(CURDIR)/.local/mlflow/mlflow.db
 
 setup: $(VENV)/.installed  ## make .venv with the pinned requirements; skipped when up to date
 setup-dev: $(VENV)/.installed-dev

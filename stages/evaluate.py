@@ -1,7 +1,8 @@
 """Score the test split, once: anomaly maps, figures with intervals, curves and pictures."""
 
 import logging
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -148,7 +149,7 @@ def _write_curves(
     if marked is not None:
         pro = pro_curve(sweep_pixels(marked.maps, marked.masks), evaluation.figures.fpr_limit, points)
     bins = score_histogram(labels, scores, evaluation.histogram_bins)
-    tables = {
+    tables: dict[Path, dict[str, Any]] = {
         paths.roc: {"false_positive_rate": roc.x, "true_positive_rate": roc.y},
         paths.pr: {"recall": pr.x, "precision": pr.y},
         paths.pro: {"false_positive_rate": pro.x, "per_region_overlap": pro.y},

@@ -117,15 +117,18 @@ def _outlined(image: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np
     return np.where((mask & ~inner)[..., None], OUTLINE, image)
 
 
+def _named(folder: str, paths: CategoryPaths) -> str:
+    return folder.replace("{dataset}", paths.dataset).replace("{category}", paths.category)
+
+
 def _stage(_: str, paths: CategoryPaths) -> None:
     config = read_section(ForegroundConfig, "foreground")
-    names = {"dataset": paths.dataset, "category": paths.category}
     foreground(
         config,
         read_section(DatasetConfig, f"datasets.{paths.dataset}").foreground,
         manifest=paths.manifest,
         images=paths.images,
-        users_masks=Path(config.masks.format_map(names)) if config.masks else None,
+        users_masks=Path(_named(config.masks, paths)) if config.masks else None,
         masks=paths.foreground,
         sheet=paths.foreground_sheet,
         summary=paths.foreground_summary,

@@ -40,6 +40,9 @@ FINDERS: dict[Layout, Callable[[Path, str], Listing]] = {
 MAX_WRAPPERS = 2
 """Archives put a data set into a folder, or into two."""
 
+OF_A_CATEGORY = ("train", "Train", "good", "normal")
+"""A folder with one of these is a category: stepping into it would take a misspelt name for its own."""
+
 CHECKSUMS = "MANIFEST.sha256"
 """Lines `digest  path`, as sha256sum writes them, at the root of a data set."""
 
@@ -56,7 +59,9 @@ def find(layout: Layout, root: Path, category: str) -> Listing:
         ValueError: If `root` does not hold the category in this layout, or holds no image of it.
     """
     refusal: ValueError | None = None
-    for _ in range(MAX_WRAPPERS + 1):
+    for depth in range(MAX_WRAPPERS + 1):
+        if depth and any((root / name).is_dir() for name in OF_A_CATEGORY):
+            break
         try:
             listing = FINDERS[layout](root, category)
         except ValueError as error:

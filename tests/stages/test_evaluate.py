@@ -54,7 +54,7 @@ def write(paths, rows):
     write_manifest(frame, paths.manifest, {})
     torch.manual_seed(0)
     settings = json.loads(MODEL.read_text())
-    settings["schedule"]["num_timesteps"] = 20
+    settings["schedule"]["num_timesteps"] = 60
     settings["guidance"] |= {"t_s": 4, "t_b": 8, "tau": 6}
     model = ModelConfig.model_validate_json(json.dumps(settings))
     config = DetectorConfig(

@@ -1,6 +1,7 @@
 import json
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -73,14 +74,21 @@ def test_no_draft_is_left_behind(writer, tmp_path, stop):
     assert [file.name for file in tmp_path.iterdir()] == ["out"]
 
 
-def test_a_folder_whose_draft_is_lost_keeps_the_old(tmp_path):
-    out = tmp_path / "out"
+def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_there(tmp_path, monkeypatch):
+    out, replace = tmp_path / "out", Path.replace
     fill(atomic_folder, out, "old")
 
-    with pytest.raises(FileNotFoundError), atomic_folder(out) as draft:
-        draft.rmdir()
+    def refuses_the_draft(path, target):
+        if target == out and (path / "inside.txt").read_text() == "new":
+            raise PermissionError
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", refuses_the_draft)
+    with pytest.raises(PermissionError):
+        fill(atomic_folder, out, "new")
 
     assert content(out) == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["out"]
 
 
 @pytest.mark.parametrize(("writer", "mode"), [(atomic_file, 0o644), (atomic_folder, 0o755)])

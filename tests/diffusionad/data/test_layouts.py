@@ -16,6 +16,16 @@ def test_folders_that_an_archive_adds_are_stepped_through(tmp_path, paint, wrapp
     assert layouts.find("folder", tmp_path, "bottle").home == tmp_path / wrapper / "bottle"
 
 
+@pytest.mark.parametrize("layout", ["folder", "anomalib_folder", "dagm", "magnetic_tile", "ksdd"])
+def test_the_only_category_is_not_taken_for_another(tmp_path, paint, layout):
+    """A wrapper is stepped into, a category is not: `nuts` is not `nut`."""
+    for name in ("train/good/exp1_num_1.png", "Train/0.PNG", "good/0.png"):
+        paint(tmp_path / "nut" / name)
+
+    with pytest.raises(ValueError, match=r"nuts|expected"):
+        layouts.find(layout, tmp_path, "nuts")
+
+
 def test_the_refusal_is_about_the_folder_that_was_named(tmp_path):
     (tmp_path / "a/b/c/d").mkdir(parents=True)
 

@@ -84,11 +84,11 @@ def test_the_licence_is_told_once_and_its_terms(run, nut, caplog):
 
 def test_warnings_are_told_and_do_not_stop(run, nut, tmp_path, caplog):
     copied = shutil.copytree(nut, tmp_path / "copy")
-    Image.open(copied / "nut/train/good/03.png").save(copied / "nut/test/good/99.jpg", quality=95)
+    Image.open(copied / "nut/train/good/03.png").save(copied / "nut/test/good/99.bmp")
 
     paths = run(copied)
 
-    assert "test/good/99.jpg: expected no near-duplicate in another split; got train/good/03.png in " in caplog.text
+    assert "test/good/99.bmp: expected no near-duplicate in another split; got train/good/03.png in " in caplog.text
     assert json.loads(paths.validation.read_text())["warned"] == 1
 
 

@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+from diffusionad.synthesis.foreground.colours import colours
+from diffusionad.synthesis.foreground.credibility import credibility
+
+
+def test_an_object_cut_out_exactly_is_nearly_certain(disc, photograph):
+    assert credibility(colours(photograph(disc(), 0.2, 0.8), 0.3), disc()) > 0.9
+
+
+@pytest.mark.parametrize("wrong", [{"x": 65}, {"radius": 32}, {"radius": 12}], ids=["beside it", "too large", "inside"])
+def test_a_wrong_outline_is_less_credible(disc, photograph, wrong):
+    picture = colours(photograph(disc(), 0.2, 0.8), 0.3)
+
+    assert credibility(picture, disc(**wrong)) < 0.7 * credibility(picture, disc())
+
+
+def test_a_mask_along_the_frame_is_less_credible_than_its_complement(disc, photograph):
+    picture = colours(photograph(disc(), 0.2, 0.8), 0.3)
+
+    assert credibility(picture, ~disc()) < 0.05
+
+
+def test_half_of_a_texture_is_not_credible():
+    texture = np.random.default_rng(0).random((75, 100, 1)) * np.ones(3)
+    mask = np.zeros((75, 100), dtype=bool)
+    mask[20:50, 20:70] = True
+
+    assert credibility(colours(texture.astype(np.float32), 0.3), mask) < 0.05
+
+
+@pytest.mark.parametrize("value", [False, True])
+def test_nothing_and_everything_are_no_object(disc, photograph, value):
+    assert credibility(colours(photograph(disc(), 0.2, 0.8), 0.3), np.full((75, 100), value)) == 0
+
+
+def test_a_plain_picture_holds_no_object(disc):
+    assert credibility(np.zeros((75, 100, 3)), disc()) == 0

@@ -1,0 +1,152 @@
+"""A repository in a temporary folder, whose category `toy/disc` has been through all stages; with its own MLflow."""
+
+import json
+import shutil
+import subprocess
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image, ImageDraw
+from ruamel.yaml import YAML
+
+from diffusionad.data.manifest import manifest_digest, write_manifest
+from diffusionad.detector import Detector, DetectorConfig
+from diffusionad.model import DiffusionAD, ModelConfig
+from pipelines import store
+from pipelines.catalogue import find
+from pipelines.digests import file_digest
+from stages.evaluate import EvaluationConfig, evaluate
+from stages.files import write_json
+from stages.paths import CategoryPaths
+
+with warnings.catch_warnings():
+    # mlflow warns of its own type hints while it is imported; a mark on a test would come too late.
+    warnings.simplefilter("ignore")
+    import mlflow.pyfunc  # noqa: F401
+
+ROOT = Path(__file__).parents[2]
+PATHS = CategoryPaths("toy", "disc")
+SIZE = (16, 16)
+EVALUATION = {
+    "figures": {"fpr_limit": 0.3, "resamples": 20, "seed": 0},
+    "curve_points": 5,
+    "histogram_bins": 4,
+    "pictures": 1,
+}
+
+
+def write_model(folder, seed, manifest="", category="disc"):
+    """A detector with random weights; the last layer of a fresh U-Net would be zero."""
+    section = (ROOT / "tests" / "diffusionad" / "tiny_model.json").read_text()
+    model = ModelConfig.model_validate_json(section)
+    config = DetectorConfig(
+        dataset="toy",
+        category=category,
+        manifest=manifest or manifest_digest(PATHS.manifest),
+        image_size=SIZE,
+        seed=0,
+        threshold=0.5,
+        model=model,
+    )
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        network = DiffusionAD(model, SIZE)
+        torch.nn.init.normal_(network.segmenter.last.weight, std=5.0)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    Detector(network, config).save(folder)
+
+
+def evaluate_again():
+    evaluate(EvaluationConfig.model_validate_json(json.dumps(EVALUATION)), paths=PATHS)
+
+
+def commit(message="a change"):
+    identity = ["-c", "user.name=a test", "-c", "user.email=test@example.org"]
+    subprocess.run(["git", "add", "-A"], check=True)
+    subprocess.run(["git", *identity, "commit", "-qm", message], check=True)
+
+
+def _draw(path, rng, mask):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = Image.fromarray(rng.integers(90, 130, (20, 24, 3)).astype(np.uint8))
+    if mask is not None:
+        mask.parent.mkdir(parents=True, exist_ok=True)
+        truth = Image.new("L", picture.size)
+        for canvas, colour in ((picture, (255, 0, 0)), (truth, 255)):
+            ImageDraw.Draw(canvas).ellipse((4, 4, 12, 12), fill=colour)
+        truth.save(mask)
+    picture.save(path)
+
+
+def _write_data(rng):
+    rows = []
+    for split, label, count in (("train", 0, 4), ("val", 0, 2), ("test", 0, 6), ("test", 1, 6)):
+        for i in range(count):
+            name = f"{split}/{'bad' if label else 'good'}/{i}.png"
+            mask = f"masks/{i}.png" if label else None
+            _draw(PATHS.images / name, rng, PATHS.images / mask if mask else None)
+            facts = {"path": name, "split": split, "label": label, "defect": "disc" if label else "good", "mask": mask}
+            rows.append(facts | {"sha256": file_digest(PATHS.images / name), "group": name})
+    frame = pd.DataFrame(rows).assign(
+        category="disc", dataset="toy", width=24, height=20, mode="RGB", brightness=0.4, fingerprint="0" * 64
+    )
+    write_manifest(frame, PATHS.manifest, {"licence": "CC0", "licence_url": "https://example.org"})
+    write_json(PATHS.validation, {"name": "toy/disc", "accepted": True, "broken": 0, "warned": 1, "findings": []})
+    PATHS.validation_page.write_text("<html>kept</html>")
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory):
+    """Made once; tests work on copies."""
+    folder = tmp_path_factory.mktemp("template")
+    promotion = YAML(typ="safe").load(ROOT / "params.yaml")["promotion"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        _write_data(np.random.default_rng(0))
+        content = {"categories": {"toy-disc": PATHS._asdict()}, "image": {"size": list(SIZE)}, "promotion": promotion}
+        YAML().dump(content, Path("params.yaml"))
+        Path("dvc.lock").write_text("schema: '2.0'\n")
+        Path(".gitignore").write_text("/.local/\n/data/\n/models/\n/reports/\n")
+        PATHS.history.write_text('{"step": 2, "loss_total": 2.0}\n{"step": 4, "loss_total": 1.0}\n')
+        write_json(PATHS.latency, {"machine": {}, "predict": {"norm_guided": {"batch_1": {"ms_p50": 3.5}}}})
+        write_model(PATHS.model, seed=0)
+        evaluate_again()
+        subprocess.run(["git", "init", "-q", "-b", "main"], check=True)
+        commit("the beginning")
+        store.connect()
+    return folder
+
+
+@pytest.fixture
+def workshop():
+    """What changes a repository: write_model(folder, seed), evaluate_again(), commit()."""
+    return SimpleNamespace(write_model=write_model, evaluate_again=evaluate_again, commit=commit)
+
+
+@pytest.fixture
+def repository(template, tmp_path, monkeypatch):
+    """A copy of the template, as the current folder."""
+    folder = tmp_path / "repository"
+    shutil.copytree(template, folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return folder
+
+
+@pytest.fixture
+def client(repository):
+    """Of the embedded MLflow in `repository`."""
+    return store.connect()
+
+
+@pytest.fixture
+def entry(repository):
+    """The only category."""
+    return find("toy", "disc")[0]

@@ -1,0 +1,118 @@
+"""The command line: statuses, and errors of one line."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from pipelines import cli
+from pipelines.journal import aliases
+
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")  # mlflow leaves SQLite open
+
+TOY = ("--dataset", "toy", "--category", "disc")
+
+
+@pytest.fixture
+def run(capsys):
+    def run(*arguments):
+        with pytest.raises(SystemExit) as end:
+            cli.main(arguments)
+        output = capsys.readouterr()
+        return end.value.code, output.out, output.err
+
+    return run
+
+
+def test_register_override_explain_history_and_rollback(client, run):
+    assert run("track", "--all")[0] == 0
+    assert run("register", *TOY)[1] == "toy-disc: version 1\n"
+    assert "as before: nothing new" in run("register", *TOY)[1]
+    assert run("promote", *TOY, "--override", "--why", "the first one")[0] == 0
+
+    status, text, _ = run("history", *TOY)
+    assert status == 0
+    assert "none -> 1" in text
+    assert "the first one" in text
+    explained = run("explain", *TOY, "champion")[1]
+    assert "toy-disc version 1" in explained
+    assert "git.commit" in explained
+    assert "not judged yet" in explained
+    assert run("rollback", *TOY)[2].startswith("error: toy-disc: nothing to roll back to")
+    assert aliases(client, "toy-disc") == {"champion": "1"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("register",), "error: which data set? say --dataset"),
+        (("register", "--dataset", "none"), "error: params.yaml: no category none/any; it holds toy/disc"),
+        (("promote", *TOY), "error: toy-disc: no version is registered; run `diffusionad register` first"),
+        (("promote", *TOY, "--override"), "error: toy-disc: no version is registered"),
+        (("rollback", *TOY), "error: "),
+        (("history", *TOY), "error: "),
+        (("explain", *TOY, "3"), "error: toy-disc: no version or alias `3`; versions: none"),
+        (("predict", "--model", "models:/none@champion", ".", "--out", "out"), "error: models:/none@champion: cannot"),
+    ],
+)
+def test_an_error_is_one_line_and_status_1(repository, run, arguments, complaint):
+    status, _, line = run(*arguments)
+
+    assert status == 1
+    assert line.startswith(complaint)
+    assert line.count("\n") == 1
+
+
+def test_rules_that_are_not_numbers_stop_a_promotion_by_their_key(client, run):
+    run("register", *TOY)
+    params = Path("params.yaml")
+    params.write_text(params.read_text().replace("size_mib: 512", "size_mib: much"))
+
+    status, _, line = run("promote", *TOY)
+
+    assert status == 1
+    assert "promotion.default.size_mib" in line
+    assert aliases(client, "toy-disc") == {}
+
+
+def test_a_refusal_prints_the_table_and_has_a_status_of_its_own(client, run):
+    run("register", *TOY)
+
+    status, table, _ = run("promote", *TOY)
+
+    assert status == cli.REFUSED == 3
+    assert "REFUSE" in table
+    assert "image_auroc" in table
+    assert aliases(client, "toy-disc") == {}
+
+
+def test_a_folder_becomes_a_table_heat_maps_and_overlays(client, run, tmp_path):
+    run("register", *TOY)
+    folder, out = tmp_path / "photographs", tmp_path / "out"
+    (folder / "shift").mkdir(parents=True)
+    Image.new("RGB", (30, 20), (200, 10, 10)).save(folder / "shift" / "one.png")
+    (folder / "notes.txt").write_text("no image")
+
+    status, text, errors = run("predict", "--model", "models:/toy-disc/1", str(folder), "--out", str(out))
+
+    assert status == 1
+    assert errors.startswith("error: notes.txt: ")
+    assert text.startswith("1 images, ")
+    table = pd.read_csv(out / "predictions.csv").set_index("path")
+    assert 0 <= table.loc["shift/one.png", "score"] <= 1
+    assert "not an image" in table.loc["notes.txt", "error"]
+    for kind in ("heat", "overlay"):
+        assert np.asarray(Image.open(out / kind / "shift" / "one.png.png")).shape == (20, 30, 3)
+
+
+def test_no_module_of_the_room_loads_torch_when_it_is_imported():
+    modules = [f"pipelines.{file.stem}" for file in Path(cli.__file__).parent.glob("[a-z]*.py")]
+    program = (
+        f"import importlib, sys; [importlib.import_module(m) for m in {modules}]; sys.exit('torch' in sys.modules)"
+    )
+
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
