@@ -54,7 +54,7 @@ def _joined(path: Path, size: Size, read: Read) -> bytes:
     for name in hashes:
         if hashlib.sha256(chunks.get(name, b"")).hexdigest() != name:
             raise ValueError(f"{path}: chunk {name} is {'damaged' if name in chunks else 'missing'}; fetch it again")
-    return b"".join(chunks[name] for name in sorted(chunks))
+    return b"".join(chunks[name] for name in hashes)
 
 
 def _from_folder(path: Path, names: set[str]) -> dict[str, bytes]:

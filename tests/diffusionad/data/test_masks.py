@@ -104,6 +104,15 @@ def test_the_noise_of_jpeg_is_no_defect():
     assert np.mean(mask != (levels > 0)) < 0.01
 
 
+def test_a_faint_block_of_a_jpeg_is_noise_though_its_values_are_few():
+    levels = np.zeros((32, 32), np.uint8)
+    levels[8:16, 8:16], levels[16:24, 16:24] = 2, 255
+
+    mask = mask_of(Image.fromarray(levels), "JPEG", quality=100)
+
+    np.testing.assert_array_equal(mask, levels == 255)
+
+
 def test_a_transparent_drawing_marks_where_it_is_opaque():
     drawing = np.zeros((2, 2, 4), np.uint8)
     drawing[...] = (35, 164, 54, 0)

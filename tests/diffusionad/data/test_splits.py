@@ -37,6 +37,12 @@ def test_fractions_are_met_exactly_where_every_image_stands_alone():
     assert [len(names(found, s)) for s in ("train", "val", "test")] == [387, 43, 158]
 
 
+def test_a_fraction_that_floats_cannot_hold_is_still_met():
+    assert 100 * 0.29 < 29
+
+    assert len(names(splits_of([item(f"n{i}") for i in range(100)], test_fraction=0.29), "test")) == 29
+
+
 def test_anomalous_images_are_tested():
     assert splits_of([*(item(f"n{i}") for i in range(8)), item("bad", label=1)])["bad"] == "test"
 
@@ -71,6 +77,16 @@ def test_exact_copies_are_on_one_side():
     found = splits_of(items, digests=digests)
 
     assert all(found[f"n{i}"] == found[f"n{i + 1}"] for i in range(0, 40, 2))
+
+
+def test_copies_tie_their_objects_together():
+    """`a` is a copy of `b`, and `c` shows the object of `b`."""
+    items = [item(f"n{i}") for i in range(40)] + [item("a"), item("b", group="tile"), item("c", group="tile")]
+
+    for seed in range(20):
+        digests = [digest(str(i)) for i in range(40)] + ["f" * 64, "f" * 64, "0" * 64]
+        found = splits_of(items, digests=digests, seed=seed)
+        assert found["a"] == found["b"] == found["c"]
 
 
 def test_near_copies_are_on_one_side_also_over_a_third():

@@ -37,3 +37,13 @@ def test_nothing_and_everything_are_no_object(disc, photograph, value):
 
 def test_a_plain_picture_holds_no_object(disc):
     assert credibility(np.zeros((75, 100, 3)), disc()) == 0
+
+
+def test_of_two_objects_the_blurred_one_is_less_credible_though_it_is_larger():
+    rows, columns = np.mgrid[:75, :100]
+    sharp = np.hypot(rows - 37, columns - 20) < 14
+    blurred = np.clip((22 - np.hypot(rows - 37, columns - 66)) / 24 + 0.5, 0, 1)
+    grey = 0.2 + 0.6 * np.maximum(sharp, blurred)
+    picture = colours(np.repeat(grey[..., None], 3, axis=2).astype(np.float32), 0.3)
+
+    assert credibility(picture, blurred > 0.5) < credibility(picture, sharp)
