@@ -33,7 +33,9 @@ class BenchmarkConfig(Section):
     batch_sizes: tuple[int, ...] = Field(min_length=1, description="images in a call")
     rounds: int = Field(ge=1, description="timed calls of each kind, taken in turn")
     warmup: int = Field(ge=0, description="calls of each kind before, not timed")
-    long_rounds: int = Field(ge=0, description="the same for `iterative` and `ddim`, many passes each; 0: left out")
+    long_rounds: int = Field(
+        ge=0, description="the same for `iterative` and `ddim`, many passes each, at the smallest batch; 0: left out"
+    )
 
 
 def benchmark(config: BenchmarkConfig, *, paths: CategoryPaths) -> None:
@@ -74,7 +76,7 @@ def _times(
     for batch_size in config.batch_sizes:
         short = _calls(detector, images[:batch_size], [name for name in paradigms if name not in LONG])
         measured = measure(short, config.rounds, config.warmup)
-        if config.long_rounds:
+        if config.long_rounds and batch_size == min(config.batch_sizes):
             long = _calls(detector, images[:batch_size], [name for name in paradigms if name in LONG])
             measured |= measure(long, config.long_rounds, 0)
         for name, latency in measured.items():
