@@ -41,7 +41,7 @@ def load_isnet(config: IsNetConfig) -> Callable[[NDArray[np.float32]], NDArray[n
     try:
         runtime = importlib.import_module("onnxruntime")
     except ModuleNotFoundError:
-        raise ValueError("method `isnet` needs ONNX Runtime: run `.venv/bin/pip install onnxruntime`") from None
+        raise ValueError("method `isnet` needs ONNX Runtime: run `.venv/bin/pip install -e '.[isnet]'`") from None
     content = read_weights(Path(config.weights), config.size, config.sha256)
     try:
         session = runtime.InferenceSession(content, providers=["CPUExecutionProvider"])

@@ -72,7 +72,7 @@ def test_a_file_that_is_no_network_is_refused_in_one_line(isnet, tmp_path):
 def test_without_onnx_runtime_the_error_names_the_extra(isnet, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
 
-    with pytest.raises(ValueError, match=r"pip install 'diffusionad-ops\[isnet\]'"):
+    with pytest.raises(ValueError, match=r"pip install -e '.\[isnet\]'"):
         load_isnet(isnet)
 
 
