@@ -76,9 +76,10 @@ def refusal(call):
 
 
 def test_the_package_hands_out_the_detector():
-    assert diffusionad.Detector is Detector
-    with pytest.raises(AttributeError, match="module 'diffusionad' has no attribute 'Detektor'"):
-        _ = diffusionad.Detektor
+    # By name: pytest may import a module twice, once for its doctests, and then there are two classes of that name.
+    handed_out = diffusionad.Detector
+
+    assert (handed_out.__module__, handed_out.__qualname__) == (Detector.__module__, Detector.__qualname__)
 
 
 def test_a_prediction_has_the_shapes_and_ranges_it_promises(detector, images):
