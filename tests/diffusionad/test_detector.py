@@ -80,6 +80,8 @@ def test_the_package_hands_out_the_detector():
     handed_out = diffusionad.Detector
 
     assert (handed_out.__module__, handed_out.__qualname__) == (Detector.__module__, Detector.__qualname__)
+    with pytest.raises(AttributeError, match="module 'diffusionad' has no attribute 'Detektor'"):
+        _ = diffusionad.Detektor
 
 
 def test_a_prediction_has_the_shapes_and_ranges_it_promises(detector, images):
