@@ -9,10 +9,10 @@ from prefect.futures import PrefectFuture, as_completed
 from prefect.logging import get_run_logger
 
 from pipelines.catalogue import Entry
-from pipelines.dvc import DvcError, Outcome, PassingError, reproduce_stage
+from pipelines.dvc import Outcome, reproduce_stage
 from pipelines.live import follow
 from pipelines.orchestration import OrchestrationConfig
-from pipelines.patience import lasting, passing, patient
+from pipelines.patience import patient
 
 FUTURE = PrefectFuture[Any]
 
@@ -88,15 +88,11 @@ def _followed(stage: str, by_key: Mapping[str, Entry]) -> Entry | None:
 
 def _run_stage(
     stage: str, folder: Path, entry: Entry | None, client: MlflowClient, config: OrchestrationConfig, *, force: bool
-) -> Any:  # noqa: ANN401  # outcome and run, or the state of a failure
+) -> tuple[Outcome, str | None]:
+    """What DVC did, and the run that followed the training."""
     say, timeout_s = get_run_logger().info, config.stage_timeout_s
-    try:
-        if entry is None:
-            return reproduce_stage(stage, folder, say, timeout_s, force=force), None
-        with follow(client, entry, config.live_poll_s) as follower:
-            outcome = reproduce_stage(stage, folder, say, timeout_s, force=force)
-    except PassingError as error:
-        return passing(error)
-    except DvcError as error:
-        return lasting(error)
+    if entry is None:
+        return reproduce_stage(stage, folder, say, timeout_s, force=force), None
+    with follow(client, entry, config.live_poll_s) as follower:
+        outcome = reproduce_stage(stage, folder, say, timeout_s, force=force)
     return outcome, follower.run_id if follower.has_seen_training else None

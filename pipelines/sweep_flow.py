@@ -20,11 +20,11 @@ from pipelines.catalogue import Entry, find
 from pipelines.changes import locked_stages
 from pipelines.children import stop_all
 from pipelines.digests import text_digest
-from pipelines.dvc import DvcError, PassingError, stream_dvc
+from pipelines.dvc import stream_dvc
 from pipelines.orchestration import OrchestrationConfig, read_orchestration
-from pipelines.patience import lasting, passing, patient
+from pipelines.patience import ERRORS, patient
 from pipelines.results import read_json
-from pipelines.training_flow import ERRORS, failed
+from pipelines.training_flow import failed
 from pipelines.workspace import carry_over, workspace
 from stages.files import atomic_file
 from stages.params import PARAMS
@@ -112,19 +112,14 @@ def cells(entries: Sequence[Entry], seeds: Sequence[int], settings: Mapping[str,
     return [Cell(entry, combination) for entry in entries for combination in combinations]
 
 
-def run_cell(cell: Cell, checkout: Path, timeout_s: float) -> Any:  # noqa: ANN401  # figures, or the state of a failure
+def run_cell(cell: Cell, checkout: Path, timeout_s: float) -> dict[str, Any]:
     """Train and evaluate one combination in a worktree, by DVC, and return its figures."""
-    try:
-        with workspace(cell.name, checkout) as folder:
-            carry_over(locked_stages(cell.entry.key, checkout), folder)
-            _set(cell.settings, folder)
-            target = f"evaluate@{cell.entry.key}"
-            stream_dvc(folder, get_run_logger().info, timeout_s, "--wait-for-lock", "repro", target)
-            figures = read_json(folder / cell.entry.paths.metrics)
-    except PassingError as error:
-        return passing(error)
-    except (DvcError, ValueError, OSError) as error:
-        return lasting(error)
+    with workspace(cell.name, checkout) as folder:
+        carry_over(locked_stages(cell.entry.key, checkout), folder)
+        _set(cell.settings, folder)
+        target = f"evaluate@{cell.entry.key}"
+        stream_dvc(folder, get_run_logger().info, timeout_s, "--wait-for-lock", "repro", target)
+        figures = read_json(folder / cell.entry.paths.metrics)
     return {name: value for name, value in figures.items() if not isinstance(value, str)}
 
 
