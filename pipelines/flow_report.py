@@ -16,6 +16,7 @@ from prefect.artifacts import (
 from prefect.blocks.abstract import NotificationBlock, NotificationError
 from prefect.blocks.core import Block
 from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
 
 from pipelines.catalogue import Entry
 from pipelines.decision import Decision, show
@@ -23,6 +24,12 @@ from pipelines.results import read_json
 
 PICTURES, SIDE_PX = 3, 480
 """How many an entry, and how large: they are kept in Prefect's database."""
+
+
+def run_name() -> str:
+    """Name a run after its flow, data set and category."""
+    names = [flow_run.parameters.get(name) for name in ("dataset", "category")]
+    return " ".join(str(name) for name in (flow_run.flow_name, *names) if name)
 
 
 def report_outcomes(outcomes: Mapping[str, str]) -> None:

@@ -17,7 +17,7 @@ from pipelines.changes import STATES, State, locked_stages, look, read_state, wr
 from pipelines.children import stop_all
 from pipelines.dvc import stream_dvc
 from pipelines.dvc_index import has_remote
-from pipelines.flow_report import tell
+from pipelines.flow_report import run_name, tell
 from pipelines.orchestration import OrchestrationConfig, read_orchestration
 from pipelines.patience import ERRORS, attempt
 from pipelines.training_flow import UNCHANGED, Result, failed, final_state, train_and_judge
@@ -26,7 +26,7 @@ from pipelines.workspace import carry_over, commit_lock, git, workspace
 REMOTE = "origin"
 
 
-@flow(name="retraining", flow_run_name="retraining {dataset} {category}")
+@flow(name="retraining", flow_run_name=run_name)
 def retraining(
     dataset: str, category: str | None = None, *, force: bool = False, commit: bool = False, publish: bool = False
 ) -> RunState[Any]:

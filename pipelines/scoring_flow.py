@@ -25,7 +25,7 @@ from pipelines.batch import read_scores
 from pipelines.catalogue import Entry, find
 from pipelines.children import stop_all, stream
 from pipelines.drift import Drift, measure_drift
-from pipelines.flow_report import tell
+from pipelines.flow_report import run_name, tell
 from pipelines.orchestration import OrchestrationConfig, read_orchestration
 from pipelines.passing import PassingError
 from pipelines.patience import ERRORS, attempt
@@ -40,7 +40,7 @@ DRIFTED = "diffusionad.drifted"
 """The event on which an automation retrains."""
 
 
-@flow(name="scoring", flow_run_name="scoring {dataset} {category}")
+@flow(name="scoring", flow_run_name=run_name)
 def scoring(dataset: str, category: str, source: str, out: str | None = None) -> State[Any]:
     """Score the images that the champion of a category has not scored yet.
 

@@ -66,6 +66,8 @@ def run_stages(
         if not running:
             break
         future = next(as_completed(list(running)))
+        # The server hears of the end a little later; the future itself knows.
+        future.wait()
         stage = running.pop(future)
         if future.state.is_completed():
             outcome, run_id = future.result()

@@ -21,6 +21,7 @@ from pipelines.changes import locked_stages
 from pipelines.children import stop_all
 from pipelines.digests import text_digest
 from pipelines.dvc import stream_dvc
+from pipelines.flow_report import run_name
 from pipelines.orchestration import OrchestrationConfig, read_orchestration
 from pipelines.patience import ERRORS, patient
 from pipelines.results import read_json
@@ -49,7 +50,7 @@ class Cell(NamedTuple):
         return f"{self.entry.key}-{text_digest(repr(sorted(self.settings.items())))[:8]}"
 
 
-@flow(name="sweep", flow_run_name="sweep {dataset} {category}")
+@flow(name="sweep", flow_run_name=run_name)
 def sweep(
     dataset: str,
     category: str | None = None,
@@ -88,6 +89,8 @@ def run_cells(made: list[Cell], checkout: Path, config: OrchestrationConfig) -> 
             run.submit(cell, checkout, config.stage_timeout_s): cell for cell in made
         }
         for future in as_completed(list(futures)):
+            # The server hears of the end a little later; the future itself knows.
+            future.wait()
             cell, state = futures[future], future.state
             row = {"category": cell.entry.model_name, **cell.settings}
             rows.append(row | (future.result() if state.is_completed() else {"error": state.message or state.name}))

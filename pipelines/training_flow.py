@@ -24,6 +24,7 @@ from pipelines.flow_report import (
     report_outcomes,
     report_pictures,
     report_run,
+    run_name,
     tell,
 )
 from pipelines.orchestration import OrchestrationConfig, read_orchestration
@@ -59,7 +60,7 @@ class Result(NamedTuple):
         return f"{names}: {'promoted' if self.decision.promote else f'refused: {self.decision.reasons[0]}'}"
 
 
-@flow(name="training", flow_run_name="training {dataset} {category}")
+@flow(name="training", flow_run_name=run_name)
 def training(dataset: str, category: str | None = None) -> State[Any]:
     """Bring a data set, or one category of it, up to date in the current folder, and judge what came of it.
 

@@ -31,13 +31,13 @@ stages:
       cmd: infra/python stage.py ${key} ${training.seed}
       deps: [stage.py]
       params: [training.seed]
-      outs: [models/${key}]
+      outs: ["models/${key}"]
   evaluate:
     foreach: ${categories}
     do:
       cmd: cp models/${key} reports/${item.dataset}/${item.category}/metrics.json
-      deps: [models/${key}]
-      outs: [reports/${item.dataset}/${item.category}/metrics.json]
+      deps: ["models/${key}"]
+      outs: ["reports/${item.dataset}/${item.category}/metrics.json"]
 """
 STAGE = """\
 import json, pathlib, sys

@@ -163,6 +163,18 @@ def test_twelve_categories_by_two_seeds_on_two_workers_meet_no_lock(here):
     assert subprocess.run(["git", "status", "--porcelain"], capture_output=True, check=True).stdout == b""
 
 
+def test_a_sweep_works_by_dask_where_the_setting_says_so(here):
+    pytest.importorskip("prefect_dask")
+    checkout = here("a")
+    checkout.change(orchestration__sweep__dask="local")
+
+    done = checkout.run("pipelines.flow_process", "sweep", json.dumps({"dataset": "toy", "seeds": [3, 4]}))
+
+    assert "2 of 2 combinations done: " in done.stdout
+    lines = next(Path(".local", "sweeps").glob("*.csv")).read_text().splitlines()
+    assert sorted(lines[1:]) == ["toy-a,3,8", "toy-a,4,9"]
+
+
 def test_a_message_goes_out_through_a_block_of_prefect(here):
     got = []
 
