@@ -1,6 +1,8 @@
 """What a flow run shows in Prefect: tables, the decision, links and pictures, as artifacts; and whom it tells."""
 
+import asyncio
 import base64
+import inspect
 import io
 import re
 from collections.abc import Mapping, Sequence
@@ -94,7 +96,11 @@ def tell(block: str | None, subject: str, text: str) -> None:
         if not isinstance(loaded, NotificationBlock):
             log.warning("params.yaml: orchestration.notify: %s is no notification block", block)
             return
-        loaded.notify(text, subject)
+        with loaded.raise_on_failure():
+            sent: object = loaded.notify(text, subject)
+            # Most blocks send at once; one that somebody wrote may not.
+            if inspect.iscoroutine(sent):
+                asyncio.run(sent)
     except (ValueError, OSError, httpx.HTTPError, NotificationError) as error:
         log.warning("params.yaml: orchestration.notify: %s could not be told: %s", block, error)
 

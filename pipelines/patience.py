@@ -7,7 +7,7 @@ error's one line.
 import functools
 import subprocess
 from collections.abc import Callable, Sequence
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 import sqlalchemy.exc
 from filelock import Timeout
@@ -28,7 +28,7 @@ PASSING = "Passing"
 """Name of a failed state that another attempt may mend."""
 
 
-def patient(function: Callable[P, R], name: str, run_name: str, wait_s: Sequence[float]) -> Task[P, R | State[Any]]:
+def patient(function: Callable[P, R], name: str, run_name: str, wait_s: Sequence[float]) -> "Task[..., Any]":
     """Make a task of a function.
 
     Args:
@@ -47,8 +47,7 @@ def patient(function: Callable[P, R], name: str, run_name: str, wait_s: Sequence
         except ERRORS as error:
             return Failed(message=one_line(error))
 
-    return task(
-        body,
+    make = task(
         name=name,
         task_run_name=run_name,
         retries=len(wait_s),
@@ -57,6 +56,8 @@ def patient(function: Callable[P, R], name: str, run_name: str, wait_s: Sequence
         retry_condition_fn=_passes,
         persist_result=False,
     )
+    made: Task[..., Any] = make(body)
+    return made
 
 
 def attempt(function: Callable[P, R], name: str, wait_s: Sequence[float], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -65,10 +66,11 @@ def attempt(function: Callable[P, R], name: str, wait_s: Sequence[float], *args:
     Raises:
         ValueError: If it fails in the end.
     """
-    state = patient(function, name, name, wait_s)(*args, return_state=True, **kwargs)
+    state = cast("State[Any]", patient(function, name, name, wait_s)(*args, return_state=True, **kwargs))
     if not state.is_completed():
         raise ValueError(state.message or state.name)
-    return state.result()
+    result: R = state.result()
+    return result
 
 
 def one_line(error: Exception) -> str:

@@ -126,7 +126,7 @@ def _reference(client: MlflowClient, entry: Entry, version: str) -> NDArray[np.f
 
 
 def _numbers(column: "pd.Series[float]") -> NDArray[np.float64]:
-    return column.dropna().to_numpy(np.float64)
+    return np.asarray(column.dropna(), dtype=np.float64)
 
 
 def _record(

@@ -60,9 +60,11 @@ def run_stages(
         for stage, need in needs.items():
             if len(running) < config.stages_at_once and stage not in futures and need <= done.outcomes.keys():
                 before = [futures[name] for name in sorted(need)]
-                arguments = (stage, Path.cwd(), _followed(stage, by_key), client, config)
-                futures[stage] = run.submit(*arguments, force=stage in force, wait_for=before)
-                running[futures[stage]] = stage
+                followed = _followed(stage, by_key)
+                future: FUTURE = run.submit(
+                    stage, Path.cwd(), followed, client, config, force=stage in force, wait_for=before
+                )
+                futures[stage], running[future] = future, stage
         if not running:
             break
         future = next(as_completed(list(running)))
@@ -75,7 +77,7 @@ def run_stages(
             if run_id:
                 done.runs[stage.partition("@")[2]] = run_id
         else:
-            failures[stage] = future.state.message or future.state.name
+            failures[stage] = future.state.message or str(future.state.name)
     if failures:
         left = [stage for stage in needs if stage not in futures]
         after = f"; not run after that: {', '.join(left)}" if left else ""

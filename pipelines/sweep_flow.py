@@ -93,7 +93,9 @@ def run_cells(made: list[Cell], checkout: Path, config: OrchestrationConfig) -> 
             future.wait()
             cell, state = futures[future], future.state
             row = {"category": cell.entry.model_name, **cell.settings}
-            rows.append(row | (future.result() if state.is_completed() else {"error": state.message or state.name}))
+            rows.append(
+                row | (future.result() if state.is_completed() else {"error": state.message or str(state.name)})
+            )
     except BaseException:
         # Before the task runner waits for its threads.
         stop_all()
@@ -146,7 +148,7 @@ def _task_runner(config: OrchestrationConfig) -> TaskRunner[Any]:
     if where is None:
         return ThreadPoolTaskRunner(max_workers=workers)
     try:
-        from prefect_dask import DaskTaskRunner  # noqa: PLC0415  # extra `cluster`
+        from prefect_dask.task_runners import DaskTaskRunner  # noqa: PLC0415  # extra `cluster`
     except ModuleNotFoundError:
         raise ValueError(
             "params.yaml: orchestration.sweep.dask needs an extra: .venv/bin/pip install -e '.[cluster]'"

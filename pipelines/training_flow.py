@@ -148,7 +148,7 @@ def register(client: MlflowClient, entry: Entry, run_id: str | None) -> str:
     track(client, entry, run_id)
     version, is_new = registry.register(client, entry)
     get_run_logger().info("%s: version %s%s", entry.model_name, version, "" if is_new else ", as before")
-    run = client.get_run(registry.get_version(client, entry.model_name, version).run_id)
+    run = client.get_run(registry.run_of(registry.get_version(client, entry.model_name, version)))
     report_run(entry, client.tracking_uri, run.info.experiment_id, run.info.run_id, version)
     report_pictures(entry)
     return version
