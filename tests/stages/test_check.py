@@ -49,7 +49,7 @@ def test_every_profile_is_sound(tmp_path, profile):
     [
         ({"evaluation__pictures": "many"}, "`evaluation.pictures`: Input should be a valid integer"),
         ({"training__stepz": 5}, "unknown key `training.stepz`"),
-        ({"model__unet__norm_groups": 7}, "`model`: norm_groups = 7 does not divide the 16 channels"),
+        ({"model__unet__norm_groups": 7}, "`model`: model.unet: norm_groups = 7 does not divide the 16 channels"),
         ({"categories__tiles": {"dataset": "tile", "category": "all"}}, "no `tile` in `datasets`; it holds elpv,"),
         ({"categories__tiles": {"dataset": "elpv"}}, "`categories.tiles.category` is missing; add it"),
     ],
