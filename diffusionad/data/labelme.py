@@ -10,25 +10,25 @@ from pathlib import Path
 from typing import Any
 
 from diffusionad.data import folder
-from diffusionad.data.listing import Item, Listing, Polygon, by_path, files_below
+from diffusionad.data.listing import Item, Listing, Polygon, annotated_folder, by_path, files_below
 
 TIME = re.compile(r"^\d+_\d{12}_")
 """In the name of a BSData image, before the place on the spindle."""
 
 
 def find(root: Path, category: str) -> Listing:
-    """List the images; those with shapes are anomalous, and the split is to be drawn by place.
+    """List the images of a category, or of the whole as category `all`; the split is to be drawn by place.
+
+    Those with shapes are anomalous. The layout of MVTec is read too.
 
     Raises:
-        ValueError: If there is no annotation, one cannot be read, or it holds a shape that has no area.
+        ValueError: If there is no annotation or no such category, or one cannot be read or holds a shape without area.
     """
     if folder.has_layout(root, category):
         return folder.find(root, category, group_of=_place)
-    home = root / category if (root / category).is_dir() else root
+    home = annotated_folder(root, category, ".json")
     files = files_below(home)
     shapes = {path.stem: _read(path) for path in files if path.suffix.lower() == ".json"}
-    if not shapes:
-        raise ValueError(f"{home}: expected a labelme .json for each image with a defect")
     images = [path for path in files if path.suffix.lower() in (".png", ".jpg", ".jpeg", ".bmp")]
     items = [_item(home, path, shapes.pop(path.stem, [])) for path in images]
     return Listing(home, tuple(sorted(items, key=by_path)), {}, tuple(f"{stem}.json" for stem in sorted(shapes)))
