@@ -28,10 +28,30 @@ def find(root: Path, category: str) -> Listing:
         return folder.find(root, category, group_of=_place)
     home = annotated_folder(root, category, ".json")
     files = files_below(home)
-    shapes = {path.stem: _read(path) for path in files if path.suffix.lower() == ".json"}
+    tables = [path for path in files if path.suffix.lower() == ".json"]
     images = [path for path in files if path.suffix.lower() in (".png", ".jpg", ".jpeg", ".bmp")]
-    items = [_item(home, path, shapes.pop(path.stem, [])) for path in images]
-    return Listing(home, tuple(sorted(items, key=by_path)), {}, tuple(f"{stem}.json" for stem in sorted(shapes)))
+    owned = _owned(images, tables)
+    items = [_item(home, path, _read(owned[path]) if path in owned else []) for path in images]
+    orphans = set(tables) - set(owned.values())
+    names = tuple(sorted(path.relative_to(home).as_posix() for path in orphans))
+    return Listing(home, tuple(sorted(items, key=by_path)), {}, names)
+
+
+def _owned(images: list[Path], tables: list[Path]) -> dict[Path, Path]:
+    """Return the annotation of each image that has one: beside it, else the one of its name in another folder."""
+    known = set(tables)
+    owned = {path: path.with_suffix(".json") for path in images if path.with_suffix(".json") in known}
+    namesakes: dict[str, list[Path]] = {}
+    for path in images:
+        if path not in owned:
+            namesakes.setdefault(path.stem, []).append(path)
+    for table in sorted(known - set(owned.values())):
+        named = namesakes.get(table.stem, [])
+        if len(named) > 1:
+            raise ValueError(f"{table}: {len(named)} images have its name; put it beside its own")
+        if named:
+            owned.setdefault(named[0], table)
+    return owned
 
 
 def _read(path: Path) -> list[tuple[str, Polygon]]:

@@ -53,7 +53,7 @@ def test_an_annotation_without_area_is_refused(native, content):
 def test_an_annotation_without_an_image_is_told(native):
     (native / "label/gone.json").write_text('{"shapes": []}')
 
-    assert labelme.find(native, "all").orphans == ("gone.json",)
+    assert labelme.find(native, "all").orphans == ("label/gone.json",)
 
 
 def test_a_folder_without_annotations_is_refused(tmp_path, paint):
@@ -68,3 +68,19 @@ def test_a_misspelt_category_is_told_which_there_are(native):
 
     with pytest.raises(ValueError, match=r"no category `ball_scrw` .*; it holds all, label$"):
         labelme.find(native, "ball_scrw")
+
+
+def test_an_annotation_that_may_be_of_two_images_is_refused(native, paint):
+    paint(native / f"more/{NAMES[2]}.png", seed=9)
+
+    with pytest.raises(ValueError, match=r"crop_1\.json: 2 images have its name; put it beside its own"):
+        labelme.find(native, "all")
+
+
+def test_images_of_one_name_have_the_annotations_beside_them(tmp_path, paint):
+    shapes = [{"label": "Pitting", "points": [[1, 2], [5, 6]], "shape_type": "rectangle"}]
+    for i, part in enumerate(("train", "valid")):
+        paint(tmp_path / part / "a.png", seed=i)
+    (tmp_path / "valid/a.json").write_text(json.dumps({"shapes": shapes}))
+
+    assert [item.label for item in labelme.find(tmp_path, "all").items] == [0, 1]

@@ -1,6 +1,7 @@
 import json
 import logging
 import shutil
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -133,3 +134,16 @@ def test_outlines_become_masks(run, tmp_path, paint):
     row = read_manifest(paths.manifest).set_index("path").loc["15.png"]
     assert (row["defect"], row["mask"]) == ("dent", "masks/15.png")
     assert Image.open(paths.images / "masks/15.png").getbbox() == (4, 5, 14, 17)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_names_of_any_script_and_length_are_kept(run, nut, tmp_path, packed):
+    source = Path(shutil.copytree(nut, tmp_path / "copy"))
+    names = ["Ünïcödé 名前.PNG", f"{'n' * 250}.png", "two  spaces & #.png"]
+    for i, name in enumerate(names):
+        (source / f"nut/train/good/{i:02d}.png").rename(source / "nut/train/good" / name)
+
+    paths = run(shutil.make_archive(tmp_path / "packed", "zip", source) if packed else source)
+
+    assert {f"train/good/{name}" for name in names} < set(read_manifest(paths.manifest)["path"])
+    assert {f"train/good/{name}" for name in names} < set(tree(paths.images))
