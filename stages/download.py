@@ -156,6 +156,7 @@ def _summary(dataset: DatasetConfig, frame: pd.DataFrame, left_out: dict[str, in
         "images": len(frame),
         **dict(sorted(Counter(frame["split"] + "_" + kinds).items())),
         "defects": dict(sorted(Counter(frame["defect"]).items())),
+        "looked_at": int(frame["fingerprint"].notna().sum()),
         "with_mask": int(frame["mask"].notna().sum()),
         "left_out": left_out,
         "licence": dataset.licence,
