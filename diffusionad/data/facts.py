@@ -4,7 +4,7 @@ import hashlib
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
 from diffusionad.data.decode import load, open_image, to_grey, to_rgb, upright_size
 from diffusionad.data.fingerprint import SIDE, fingerprint, thumbnail
@@ -85,7 +85,8 @@ def _small(image: Image.Image) -> Image.Image:
 def _check_whole(data: bytes, image: Image.Image) -> None:
     if image.format in ("JPEG", "MPO"):
         # Behind the header, FF is always followed by 00, a restart or a mark: an end there is what it seems.
-        if data.rfind(b"\xff\xd9", image.fp.tell() if image.fp else 0) < 0:
+        header = image.fp.tell() if isinstance(image, ImageFile.ImageFile) and image.fp else 0
+        if data.rfind(b"\xff\xd9", header) < 0:
             raise ValueError("damaged or cut off: no end of image")
     elif image.format == "PNG":
         try:
