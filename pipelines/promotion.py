@@ -18,6 +18,7 @@ from pipelines.catalogue import Entry
 from pipelines.decision import Decision
 from pipelines.gates import LINEAGE, Evidence, Rival, decide
 from pipelines.journal import Event
+from pipelines.lineage import LICENCE
 from pipelines.results import read_json
 from pipelines.rules import PromotionConfig, ScoringConfig, gate_for
 from pipelines.tracking import ARTIFACT, MODEL
@@ -107,7 +108,7 @@ def gather(client: MlflowClient, contest: Contest, scoring: ScoringConfig) -> Ev
         latency_ms=latency["candidate"],
         size_mib=size / 2**20,
         violations=_violations(registry.run_of(version)),
-        lineage={key: version.tags.get(key, "") for key in LINEAGE},
+        lineage={key: version.tags.get(key, "") for key in (*LINEAGE, *LICENCE)},
         champion=rival,
     )
 
