@@ -1,5 +1,6 @@
 """Where a model comes from: code, data, settings, environment, licence. Facts that cannot be had are ""."""
 
+import functools
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -54,6 +55,7 @@ def collect(entry: Entry) -> dict[str, str]:
     }
 
 
+@functools.cache
 def environment() -> str:
     """Name Python, the kind of machine and each installed package with its version, a line each."""
     packages = {f"{package.metadata['Name'].lower()}=={package.version}" for package in metadata.distributions()}
