@@ -37,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         status = command(options)
     except ERRORS as error:
-        line = " ".join(str(error).split())
+        # What a database says ends in the statement, of no use to a reader.
+        line = " ".join(str(error).split()).split(" [SQL:")[0]
         _say(f"error: {line[:1000] or type(error).__name__}", file=sys.stderr)
         status = 1
     sys.exit(status)

@@ -153,7 +153,9 @@ def _judge_origin(config: GateConfig, facts: Evidence) -> Iterator[Check]:
     status = facts.lineage.get("dvc_status") or None
     yield Check("up_to_date", "dvc_status", status, "current", status == "current")
     licence = facts.lineage.get("licence")
-    terms = {"true": f"{licence}, not for commercial use", "false": licence}.get(facts.lineage.get("non_commercial", ""))
+    terms = {"true": f"{licence}, not for commercial use", "false": licence}.get(
+        facts.lineage.get("non_commercial", "")
+    )
     yield Check("licence", "data", terms if licence else None, "known", bool(licence and terms))
     trained = facts.lineage.get("manifest")
     yield Check(

@@ -1,18 +1,18 @@
 """From the number of a version alone: its commit and its data in a fresh folder, trained again, and compared."""
 
+import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-import mlflow.artifacts
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 
 from pipelines.digests import file_digest, folder_digest
 from pipelines.dvc import run_dvc
 from pipelines.lineage import DVC_LOCK, is_clean
 from pipelines.registry import get_version, run_of
-from pipelines.tracking import LOCK_ARTIFACT, MODEL
+from pipelines.tracking import LOCK_ARTIFACT, MODEL, download
 from stages.paths import CategoryPaths
 
 
@@ -69,14 +69,11 @@ def reproduce(client: MlflowClient, name: str, version: str, folder: Path, repos
 
 
 def _lay_lock(run_id: str, place: Path, stated: str) -> None:
-    try:
-        mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=LOCK_ARTIFACT, dst_path=str(place.parent))
-    except (MlflowException, OSError) as error:
-        raise ValueError(f"run {run_id}: its {LOCK_ARTIFACT} cannot be had: {' '.join(str(error).split())}") from None
-    (place.parent / LOCK_ARTIFACT).replace(place)
-    (place.parent / LOCK_ARTIFACT).parent.rmdir()
-    if file_digest(place) != stated:
-        raise ValueError(f"run {run_id}: its {LOCK_ARTIFACT} is not the one that was registered")
+    with tempfile.TemporaryDirectory() as folder:
+        lock = download(run_id, LOCK_ARTIFACT, folder)
+        if lock is None or file_digest(lock) != stated:
+            raise ValueError(f"run {run_id}: its {LOCK_ARTIFACT} is missing, or not the one that was registered")
+        shutil.copyfile(lock, place)
 
 
 def _git(*arguments: str) -> None:

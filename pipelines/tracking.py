@@ -5,11 +5,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import mlflow
+import mlflow.artifacts
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
 
 from pipelines import lineage
 from pipelines.catalogue import Entry
@@ -74,6 +76,14 @@ def find_runs(client: MlflowClient, entry: Entry, key: str) -> list[Run]:
     """List the runs of a result."""
     where = [experiment(client, entry.paths.dataset)]
     return list(client.search_runs(where, f"tags.`{KEY}` = '{key}'"))
+
+
+def download(run_id: str, artifact: str, place: str) -> Path | None:
+    """Fetch a file of a run into a folder; None if it cannot be had."""
+    try:
+        return Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=artifact, dst_path=place))
+    except (MlflowException, OSError):
+        return None
 
 
 def log_history(client: MlflowClient, run_id: str, records: list[dict[str, float]], after: int) -> int:

@@ -84,6 +84,7 @@ def test_a_served_model_answers_every_request_and_refuses_what_is_no_image(entry
             together = list(pool.map(lambda _: post(url, row), range(8)))
         with_map = post(url, row | {"params": {"anomaly_map": True}})
         broken = post(url, {"dataframe_records": [{"image": "bm8gaW1hZ2U="}]})
+        huge = post(url, b'{"dataframe_records": [{"image": "' + b"A" * (200 * 2**20) + b'"}]}')
         after = post(url, row)
 
     assert [status for status, _ in one_by_one + together] == [200] * 108
@@ -91,6 +92,8 @@ def test_a_served_model_answers_every_request_and_refuses_what_is_no_image(entry
     assert base64.b64decode(with_map[1]["predictions"][0]["anomaly_map"]).startswith(b"\x89PNG")
     assert broken[0] == 400
     assert "not an image" in broken[1]
+    assert huge[0] == 400
+    assert "150 MiB, at most 64 are taken" in huge[1]
     assert after[0] == 200
 
 
