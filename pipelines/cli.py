@@ -4,6 +4,7 @@ Exit status: 0 done, 1 an error (one line on stderr), 2 a wrong command line, 3 
 """
 
 import argparse
+import logging
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -33,6 +34,8 @@ ERRORS = (ValueError, OSError, MlflowException, sqlalchemy.exc.SQLAlchemyError, 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; leave with its status."""
     options = _parser().parse_args(arguments)
+    # It logs pages of what it also raises, which is told below in a line.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         status = command(options)

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -184,6 +185,7 @@ def test_a_result_is_registered_once_and_a_new_one_again(client, entry, workshop
     tags = client.get_model_version(NAME, "2").tags
     assert tags["git.dirty"] == "false"
     assert tags["category"] == "disc"
+    assert tags["non_commercial"] == client.get_registered_model(NAME).tags["non_commercial"] == "false"
 
 
 def test_a_result_of_a_dirty_tree_is_registered_again_once_it_is_committed(client, entry, workshop):
@@ -219,7 +221,7 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(client, versio
 
     racers = {v: subprocess.Popen([sys.executable, "-c", RACE, v]) for v in ("2", "3")}
     while not all(Path(f"ready-{v}").exists() for v in racers) and not any(r.poll() for r in racers.values()):
-        pass
+        time.sleep(0.01)
     Path("go").touch()
     status = {version: racer.wait(300) for version, racer in racers.items()}
 

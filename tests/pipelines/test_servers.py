@@ -32,7 +32,7 @@ def post(url, content):
     data = content if isinstance(content, bytes) else json.dumps(content).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})  # noqa: S310  # ours
     try:
-        with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=600) as answer:  # noqa: S310
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -49,9 +49,13 @@ def serving(*arguments, cwd):
         # A session of its own: the server starts workers, and all of them must go.
         # `mlflow models serve` looks for uvicorn in the path.
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        server = subprocess.Popen(
-            command, cwd=cwd, env=os.environ | {"PATH": path}, stdout=stream, stderr=stream, start_new_session=True
-        )
+        env = os.environ | {
+            "PATH": path,
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            # A busy machine takes longer than the usual minute to read a request of 200 MB.
+            "MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT": "600",
+        }
+        server = subprocess.Popen(command, cwd=cwd, env=env, stdout=stream, stderr=stream, start_new_session=True)
         try:
             end = time.monotonic() + START_S
             while time.monotonic() < end and server.poll() is None:
