@@ -1,5 +1,6 @@
 """The one place that runs DVC."""
 
+import json
 import os
 import re
 import subprocess
@@ -35,7 +36,7 @@ def run_dvc(folder: Path, *arguments: str) -> None:
     Raises:
         ValueError: If it fails.
     """
-    done = subprocess.run(_command(*arguments), cwd=folder, env=os.environ | _environment(), check=False)
+    done = subprocess.run(_command(*arguments), cwd=folder, env=_environment(), check=False)
     if done.returncode:
         raise ValueError(f"{folder}: `dvc {' '.join(arguments)}` failed with status {done.returncode}; see above")
 
@@ -97,13 +98,24 @@ def reproduce_stage(
     return "restored" if any("is cached - skipping run" in line for line in said) else "unchanged"
 
 
+def changed_stages(target: str) -> list[str] | None:
+    """List the stages, of `target` and those before it, whose code, settings, data or outs are not those of dvc.lock.
+
+    None if that cannot be told: no DVC repository here, or no such stage.
+    """
+    # Another process may hold DVC's lock for a moment.
+    command = _command("--wait-for-lock", "status", "--json", "--with-deps", target)
+    done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
+    return None if done.returncode else sorted(json.loads(done.stdout))
+
+
 def _command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "dvc", *arguments]
 
 
 def _environment() -> dict[str, str]:
     # A fresh clone has no environment of its own: its stages run on this one, with the code of the clone.
-    return {"STAGE_PYTHON": sys.executable, "DVC_NO_ANALYTICS": "1"}
+    return os.environ | {"STAGE_PYTHON": sys.executable, "DVC_NO_ANALYTICS": "1"}
 
 
 def _reason(lines: tuple[str, ...]) -> str:

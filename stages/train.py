@@ -78,7 +78,9 @@ def train(
     synthesis = SynthesisConfig.model_validate_json((paths.synthetic / "settings.json").read_bytes())
     torch.manual_seed(training.seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    trainer = Trainer(DiffusionAD(model, size).to(device), training)
+    networks = DiffusionAD(model, size)
+    networks.load_pretrained()
+    trainer = Trainer(networks.to(device), training)
     config = DetectorConfig(
         dataset=paths.dataset,
         category=paths.category,
