@@ -27,7 +27,7 @@ from pipelines.store import connect
 from pipelines.tracking import track
 
 REFUSED = 3
-ERRORS = (ValueError, OSError, MlflowException, sqlalchemy.exc.SQLAlchemyError, Timeout)
+ERRORS = (ValueError, OSError, FloatingPointError, MlflowException, sqlalchemy.exc.SQLAlchemyError, Timeout)
 """What a user or a server can cause."""
 
 
