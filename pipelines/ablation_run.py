@@ -225,12 +225,15 @@ class Ablation:
         foreground(
             self.settings.foreground,
             self.settings.dataset.foreground,
+            name=f"{self.dataset}/{self.category}",
             manifest=raw.manifest,
             images=raw.images,
             users_masks=None,
             masks=raw.foreground,
             sheet=raw.foreground_sheet,
             summary=raw.foreground_summary,
+            validation=raw.foreground_validation,
+            page=raw.foreground_page,
         )
 
     def _synthesize(self, raw: CategoryPaths, size: tuple[int, int], data: str) -> None:
