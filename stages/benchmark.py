@@ -70,8 +70,8 @@ def _times(config: BenchmarkConfig, detector: Detector, images: torch.Tensor) ->
     for batch_size in config.batch_sizes:
         short = _calls(detector, images[:batch_size], [name for name in paradigms if name not in LONG])
         measured = measure(short, config.rounds, config.warmup)
-        if config.long_rounds and batch_size == min(config.batch_sizes):
-            long = _calls(detector, images[:batch_size], [name for name in paradigms if name in LONG])
+        long = _calls(detector, images[:batch_size], [name for name in paradigms if name in LONG])
+        if long and config.long_rounds and batch_size == min(config.batch_sizes):
             measured |= measure(long, config.long_rounds, 0)
         for name, latency in measured.items():
             figures = {key: round(value, 3) for key, value in latency._asdict().items()}
