@@ -29,7 +29,7 @@ from pipelines.store import connect
 from pipelines.tracking import track
 
 REFUSED = 3
-ERRORS = (ValueError, OSError, MlflowException, sqlalchemy.exc.SQLAlchemyError, Timeout)
+ERRORS = (ValueError, OSError, FloatingPointError, MlflowException, sqlalchemy.exc.SQLAlchemyError, Timeout)
 """What a user or a server can cause."""
 
 
@@ -179,6 +179,34 @@ def _serve(_: argparse.Namespace) -> int:
     return launch_schedules()
 
 
+def _ablate(options: argparse.Namespace) -> int:
+    # Here, not above: these import torch, which takes seconds that no other command needs.
+    from pipelines.ablation_report import tabulate, to_markdown, write_report  # noqa: PLC0415
+    from pipelines.ablation_run import Ablation, read_settings  # noqa: PLC0415
+
+    dataset, category = options.dataset, options.category or options.dataset
+    known = [entry.paths.category for entry in find(None, None) if entry.paths.dataset == dataset]
+    if options.category is None and known:
+        category = known[0]
+    settings = read_settings(dataset, options.steps)
+    scratch = Path(".local", "ablation", dataset, category)
+    table = tabulate(Ablation(settings, dataset, category, scratch, _say).run())
+    folder = Path("reports", dataset, category, "ablation")
+    title = f"{dataset}/{category}, {settings.training.steps} steps"
+    write_report(table, folder, title)
+    _say(to_markdown(table, title))
+    _say(f"{folder / 'table.csv'}, {folder / 'table.md'}, {folder / 'figure.png'}")
+    return 0
+
+
+def _import_reference(options: argparse.Namespace) -> int:
+    from stages.import_reference import import_reference  # noqa: PLC0415  # as above
+
+    config = import_reference(options.checkpoint, options.folder)
+    _say(f"{options.folder}: {config.category}, {config.image_size[0]} x {config.image_size[1]} px")
+    return 0
+
+
 def _entries(options: argparse.Namespace) -> list[Entry]:
     if getattr(options, "all", False):
         return find(None, None)
@@ -236,6 +264,13 @@ def _parser() -> argparse.ArgumentParser:
     again = add_for_category("reproduce", _reproduce, "make a version again from its commit and data, and compare")
     again.add_argument("version", metavar="VERSION", help="number or alias")
     again.add_argument("--out", type=Path, help="new folder to work in; a temporary one without it")
+    ablator = add("ablate", _ablate, "compare denoising paradigms, controls and the rival; a stopped run goes on")
+    ablator.add_argument("--dataset", required=True, help="of params.yaml")
+    ablator.add_argument("--category", help="the one that params.yaml trains, or the data set's name, without it")
+    ablator.add_argument("--steps", type=int, help="of each training, in place of params.yaml's")
+    importer = add("import-reference", _import_reference, "make a model of a checkpoint of the authors' code")
+    importer.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="params-last.pt or params-best.pt")
+    importer.add_argument("folder", type=Path, metavar="FOLDER", help="where the model goes")
     return parser
 
 
