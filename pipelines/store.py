@@ -11,8 +11,12 @@ import mlflow
 from filelock import FileLock
 from mlflow import MlflowClient
 
+from pipelines.passing import PassingError
+
 EMBEDDED = Path(".local", "mlflow")
-"""SQLite and artifacts. For one machine and one place: MLflow writes down absolute paths of artifacts."""
+"""SQLite and artifacts. For one machine and one place: MLflow writes down absolute paths of artifacts.
+
+Resolved before use: a worktree that retrains links to that of its checkout, and goes."""
 
 PATIENCE_S = 10
 """How long a server may take to answer that it is there; MLflow itself would try for minutes."""
@@ -22,7 +26,8 @@ def connect() -> MlflowClient:
     """Give a client of the store; make the embedded one ready where no server is named.
 
     Raises:
-        ValueError: If the server does not answer, or the embedded store cannot be made.
+        PassingError: If the server does not answer.
+        ValueError: If the embedded store cannot be made.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or _embedded()
     if uri.startswith("http"):
@@ -45,16 +50,16 @@ def experiment(client: MlflowClient, name: str) -> str:
         return str(found.experiment_id)
     # Not by the variable: mlflow sets it itself once it is told where to go.
     is_embedded = client.tracking_uri == _embedded_uri()
-    place = (EMBEDDED / "artifacts" / name).absolute().as_uri() if is_embedded else None
+    place = (EMBEDDED.resolve() / "artifacts" / name).as_uri() if is_embedded else None
     return str(client.create_experiment(name, artifact_location=place))
 
 
 def _embedded_uri() -> str:
-    return f"sqlite:///{(EMBEDDED / 'mlflow.db').absolute()}"
+    return f"sqlite:///{EMBEDDED.resolve() / 'mlflow.db'}"
 
 
 def _embedded() -> str:
-    database, schema = (EMBEDDED / "mlflow.db").absolute(), EMBEDDED / "schema"
+    database, schema = EMBEDDED.resolve() / "mlflow.db", EMBEDDED / "schema"
     uri = _embedded_uri()
     # Two processes that make the tables at once both fail: one makes them, the others wait.
     with lock("schema"):
@@ -74,4 +79,4 @@ def _knock(uri: str) -> None:
             return
     except (OSError, urllib.error.URLError) as error:
         reason = getattr(error, "reason", error)
-        raise ValueError(f"{uri}: no MLflow server answers there ({reason}); see MLFLOW_TRACKING_URI") from None
+        raise PassingError(f"{uri}: no MLflow server answers there ({reason}); see MLFLOW_TRACKING_URI") from None

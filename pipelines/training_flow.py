@@ -1,0 +1,154 @@
+"""Flow `training`: stages -> run -> version -> gate -> champion or report, in the current folder."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mlflow import MlflowClient
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.logging import get_run_logger
+from prefect.states import Completed, Failed
+
+from pipelines import registry
+from pipelines.catalogue import Entry, find
+from pipelines.children import stop_all
+from pipelines.decision import Decision
+from pipelines.digests import file_digest, folder_digest, text_digest
+from pipelines.dvc_index import stage_graph
+from pipelines.flow_report import (
+    report_decision,
+    report_metrics,
+    report_outcomes,
+    report_pictures,
+    report_run,
+    run_name,
+    tell,
+)
+from pipelines.orchestration import OrchestrationConfig, read_orchestration
+from pipelines.patience import ERRORS, attempt, one_line
+from pipelines.promotion import promote
+from pipelines.rules import read_rules
+from pipelines.stage_tasks import run_stages
+from pipelines.store import connect
+from pipelines.tracking import track
+from stages.files import atomic_file
+from stages.params import PARAMS
+
+CHECKED = Path(".local", "settings-checked")
+LAST = ("evaluate", "benchmark")
+"""The stages that nothing else needs."""
+REFUSED, UNCHANGED = "Refused", "Unchanged"
+"""Names of completed states."""
+
+
+class Result(NamedTuple):
+    """What came of a training."""
+
+    versions: dict[str, str]
+    """Of the registered model of each category."""
+    decision: Decision | None
+    """None if every model is its champion's."""
+
+    def summary(self) -> str:
+        """One line."""
+        names = ", ".join(f"{name} version {version}" for name, version in self.versions.items())
+        if self.decision is None:
+            return f"nothing new: {names} as before"
+        return f"{names}: {'promoted' if self.decision.promote else f'refused: {self.decision.reasons[0]}'}"
+
+
+@flow(name="training", flow_run_name=run_name)
+def training(dataset: str, category: str | None = None) -> State[Any]:
+    """Bring a data set, or one category of it, up to date in the current folder, and judge what came of it.
+
+    Args:
+        dataset: Of params.yaml.
+        category: One of its categories; all of them without it.
+    """
+    try:
+        result = train_and_judge(find(dataset, category), read_orchestration())
+    except ERRORS as error:
+        return failed(error)
+    except BaseException:
+        # The task runner would wait for the processes of its threads.
+        stop_all()
+        raise
+    return final_state(result)
+
+
+def train_and_judge(
+    entries: Sequence[Entry], config: OrchestrationConfig, force: frozenset[str] = frozenset()
+) -> Result:
+    """Run stages, track, register, judge, and promote or report.
+
+    Args:
+        entries: Promoted together or not at all.
+        config: Section `orchestration`.
+        force: DVC stages that run though nothing changed.
+
+    Raises:
+        ValueError: If settings, a stage, the store or the gate fail.
+    """
+    rules = read_rules()
+    attempt(check_settings, "check settings", ())
+    needs = stage_graph(Path.cwd(), [f"{stage}@{entry.key}" for entry in entries for stage in LAST])
+    client = attempt(connect, "connect to MLflow", config.retry_wait_s)
+    done = run_stages(needs, entries, client, config, force)
+    report_outcomes(done.outcomes)
+    versions = {
+        entry.model_name: attempt(register, f"register {entry.model_name}", (), client, entry, done.runs.get(entry.key))
+        for entry in entries
+    }
+    report_metrics(entries)
+    verdict = attempt(promote, "judge", (), client, entries, rules, None)
+    report_decision(verdict.decision)
+    result = Result(versions, verdict.decision)
+    if result.decision is not None:
+        verb = "promoted" if result.decision.promote else "refused"
+        tell(config.notify, f"{verb}: {', '.join(versions)}", result.decision.to_table())
+    return result
+
+
+def final_state(result: Result) -> State[Any]:
+    """Name the end of a flow after the decision; a refusal is no failure of the flow."""
+    refused = result.decision is not None and not result.decision.promote
+    return Completed(name=REFUSED if refused else "Completed", message=result.summary())
+
+
+def failed(error: Exception) -> State[Any]:
+    """Say in one line what went wrong. Returned, not raised: a traceback would say nothing more."""
+    line = one_line(error)
+    get_run_logger().error(line)
+    return Failed(message=line)
+
+
+def check_settings() -> None:
+    """Read every section of params.yaml, before hours of training end at a typo in `evaluation`.
+
+    Raises:
+        ValueError: If something is wrong; a line each.
+    """
+    code = [folder_digest(Path(room)) for room in ("diffusionad", "stages")]
+    digest = text_digest(" ".join([file_digest(PARAMS), *code]))
+    # It loads all that stages load, which takes seconds: what was found sound is not asked again.
+    if CHECKED.is_file() and CHECKED.read_text() == digest:
+        return
+    done = subprocess.run([sys.executable, "-m", "stages.check"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ValueError(done.stderr.strip().removeprefix("error: "))
+    with atomic_file(CHECKED) as draft:
+        draft.write_text(digest)
+
+
+def register(client: MlflowClient, entry: Entry, run_id: str | None) -> str:
+    """Log what the stages left and make it a version; show its run and pictures."""
+    track(client, entry, run_id)
+    version, is_new = registry.register(client, entry)
+    get_run_logger().info("%s: version %s%s", entry.model_name, version, "" if is_new else ", as before")
+    run = client.get_run(registry.run_of(registry.get_version(client, entry.model_name, version)))
+    report_run(entry, client.tracking_uri, run.info.experiment_id, run.info.run_id, version)
+    report_pictures(entry)
+    return version
