@@ -9,7 +9,7 @@ export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test lint ui setup setup-dev clean
+.PHONY: help repro test lint ui docs setup setup-dev clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ lint: setup-dev  ## style, types and import rules
 ui: setup  ## MLflow on the runs and versions of this checkout, at http://127.0.0.1:5000
 	-$(BIN)/diffusionad track --all
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --backend-store-uri sqlite:///$(CURDIR)/.local/mlflow/mlflow.db
+
+docs: setup-dev  ## the pages of docs/, into .local/site; they open without a server
+	$(BIN)/mkdocs build --strict
 
 setup: $(VENV)/.installed  ## make .venv with the pinned requirements; skipped when up to date
 setup-dev: $(VENV)/.installed-dev
