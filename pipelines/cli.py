@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 
 from pipelines import registry
 from pipelines.catalogue import Entry, find
+from pipelines.comparison import Pair, compare
 from pipelines.decision import Decision
 from pipelines.journal import aliases, read_events
 from pipelines.launcher import launch_flow, launch_schedules
@@ -121,6 +122,16 @@ def _explain(options: argparse.Namespace) -> int:
     return 0
 
 
+def _compare(options: argparse.Namespace) -> int:
+    client = connect()
+    for entry in _entries(options):
+        numbers = (registry.get_version(client, entry.model_name, v).version for v in (options.before, options.after))
+        pair = Pair(entry, *map(str, numbers))
+        folder = options.out or entry.paths.page.with_name(f"compare-{pair.before}-{pair.after}")
+        _say(f"{entry.model_name}: {compare(client, pair, read_rules().scoring, folder)}")
+    return 0
+
+
 def _predict(options: argparse.Namespace) -> int:
     connect()
     table = predict_folder(options.model, options.folder, options.out)
@@ -139,6 +150,34 @@ def _reproduce(options: argparse.Namespace) -> int:
     _say(f"{entry.model_name} version {made.version}: registered {made.registered[:16]}, made again {made.again[:16]}")
     _say("the same bytes" if made.is_same else f"NOT the same bytes; see {folder}")
     return 0 if made.is_same else 1
+
+
+def _ablate(options: argparse.Namespace) -> int:
+    # Here, not above: these import torch, which takes seconds that no other command needs.
+    from pipelines.ablation_report import tabulate, to_markdown, write_report  # noqa: PLC0415
+    from pipelines.ablation_run import Ablation, read_settings  # noqa: PLC0415
+
+    dataset, category = options.dataset, options.category or options.dataset
+    known = [entry.paths.category for entry in find(None, None) if entry.paths.dataset == dataset]
+    if options.category is None and known:
+        category = known[0]
+    settings = read_settings(dataset, options.steps)
+    scratch = Path(".local", "ablation", dataset, category)
+    table = tabulate(Ablation(settings, dataset, category, scratch, _say).run())
+    folder = Path("reports", dataset, category, "ablation")
+    title = f"{dataset}/{category}, {settings.training.steps} steps"
+    write_report(table, folder, title)
+    _say(to_markdown(table, title))
+    _say(f"{folder / 'table.csv'}, {folder / 'table.md'}, {folder / 'figure.png'}")
+    return 0
+
+
+def _import_reference(options: argparse.Namespace) -> int:
+    from stages.import_reference import import_reference  # noqa: PLC0415  # as above
+
+    config = import_reference(options.checkpoint, options.folder)
+    _say(f"{options.folder}: {config.category}, {config.image_size[0]} x {config.image_size[1]} px")
+    return 0
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -179,34 +218,6 @@ def _serve(_: argparse.Namespace) -> int:
     return launch_schedules()
 
 
-def _ablate(options: argparse.Namespace) -> int:
-    # Here, not above: these import torch, which takes seconds that no other command needs.
-    from pipelines.ablation_report import tabulate, to_markdown, write_report  # noqa: PLC0415
-    from pipelines.ablation_run import Ablation, read_settings  # noqa: PLC0415
-
-    dataset, category = options.dataset, options.category or options.dataset
-    known = [entry.paths.category for entry in find(None, None) if entry.paths.dataset == dataset]
-    if options.category is None and known:
-        category = known[0]
-    settings = read_settings(dataset, options.steps)
-    scratch = Path(".local", "ablation", dataset, category)
-    table = tabulate(Ablation(settings, dataset, category, scratch, _say).run())
-    folder = Path("reports", dataset, category, "ablation")
-    title = f"{dataset}/{category}, {settings.training.steps} steps"
-    write_report(table, folder, title)
-    _say(to_markdown(table, title))
-    _say(f"{folder / 'table.csv'}, {folder / 'table.md'}, {folder / 'figure.png'}")
-    return 0
-
-
-def _import_reference(options: argparse.Namespace) -> int:
-    from stages.import_reference import import_reference  # noqa: PLC0415  # as above
-
-    config = import_reference(options.checkpoint, options.folder)
-    _say(f"{options.folder}: {config.category}, {config.image_size[0]} x {config.image_size[1]} px")
-    return 0
-
-
 def _entries(options: argparse.Namespace) -> list[Entry]:
     if getattr(options, "all", False):
         return find(None, None)
@@ -245,6 +256,10 @@ def _parser() -> argparse.ArgumentParser:
     add_for_category("history", _history, "list who made what champion, when and why")
     explainer = add_for_category("explain", _explain, "show the lineage and the decision of a version")
     explainer.add_argument("version", metavar="VERSION", help="number or alias")
+    comparer = add_for_category("compare", _compare, "write a page of what changes from one version to another")
+    comparer.add_argument("before", metavar="BEFORE", help="number or alias, such as champion")
+    comparer.add_argument("after", metavar="AFTER", help="number or alias")
+    comparer.add_argument("--out", type=Path, help="folder for the page, replaced; one beside reports without it")
     predictor = add("predict", _predict, "score a folder of photographs")
     predictor.add_argument("--model", required=True, help="models:/NAME@champion, models:/NAME/3 or a path")
     predictor.add_argument("folder", type=Path, metavar="FOLDER")
