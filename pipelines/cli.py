@@ -264,17 +264,7 @@ def _parser() -> argparse.ArgumentParser:
     predictor.add_argument("--model", required=True, help="models:/NAME@champion, models:/NAME/3 or a path")
     predictor.add_argument("folder", type=Path, metavar="FOLDER")
     predictor.add_argument("--out", type=Path, required=True, help="folder for the table and the pictures")
-    add_for_category("run", _run, "run the flow `training`: stages, run, version, gate, champion or report")
-    retrainer = add_for_category("retrain", _retrain, "train again in a worktree, if data, code or settings changed")
-    retrainer.add_argument("--force", action="store_true", help="look at the data again though nothing seems changed")
-    retrainer.add_argument("--commit", action="store_true", help="commit dvc.lock on a branch retraining/...")
-    retrainer.add_argument("--publish", action="store_true", help="and push that branch to origin")
-    scorer = add_for_category("score", _score, "score the images that the champion has not scored yet, as Parquet")
-    scorer.add_argument("source", metavar="SOURCE", help="folder or s3://BUCKET/PREFIX")
-    scorer.add_argument("--out", type=Path, help="folder; .local/scores/MODEL without it")
-    sweeper = add_for_category("sweep", _sweep, "train and evaluate combinations of seeds and settings, side by side")
-    sweeper.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="SEED", help="values of training.seed")
-    sweeper.add_argument("--set", action="append", default=[], metavar="SETTING=A,B", help="values of another setting")
+    _add_flows(add_for_category)
     add("serve", _serve, "serve the flows, with the schedules of params.yaml, until stopped")
     again = add_for_category("reproduce", _reproduce, "make a version again from its commit and data, and compare")
     again.add_argument("version", metavar="VERSION", help="number or alias")
@@ -287,6 +277,20 @@ def _parser() -> argparse.ArgumentParser:
     importer.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="params-last.pt or params-best.pt")
     importer.add_argument("folder", type=Path, metavar="FOLDER", help="where the model goes")
     return parser
+
+
+def _add_flows(add_for_category: Callable[..., argparse.ArgumentParser]) -> None:
+    add_for_category("run", _run, "run the flow `training`: stages, run, version, gate, champion or report")
+    retrainer = add_for_category("retrain", _retrain, "train again in a worktree, if data, code or settings changed")
+    retrainer.add_argument("--force", action="store_true", help="look at the data again though nothing seems changed")
+    retrainer.add_argument("--commit", action="store_true", help="commit dvc.lock on a branch retraining/...")
+    retrainer.add_argument("--publish", action="store_true", help="and push that branch to origin")
+    scorer = add_for_category("score", _score, "score the images that the champion has not scored yet, as Parquet")
+    scorer.add_argument("source", metavar="SOURCE", help="folder or s3://BUCKET/PREFIX")
+    scorer.add_argument("--out", type=Path, help="folder; .local/scores/MODEL without it")
+    sweeper = add_for_category("sweep", _sweep, "train and evaluate combinations of seeds and settings, side by side")
+    sweeper.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="SEED", help="values of training.seed")
+    sweeper.add_argument("--set", action="append", default=[], metavar="SETTING=A,B", help="values of another setting")
 
 
 def _say(text: str, file: TextIO | None = None) -> None:
