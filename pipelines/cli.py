@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 
 from pipelines import registry
 from pipelines.catalogue import Entry, find
+from pipelines.comparison import Pair, compare
 from pipelines.decision import Decision
 from pipelines.journal import aliases, read_events
 from pipelines.launcher import launch_flow, launch_schedules
@@ -118,6 +119,16 @@ def _explain(options: argparse.Namespace) -> int:
         for name in sorted(tags):
             _say(f"  {name:<16} {tags[name]}")
         _say(Decision.from_json(decision).to_table() if decision else "not judged yet")
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    client = connect()
+    for entry in _entries(options):
+        numbers = (registry.get_version(client, entry.model_name, v).version for v in (options.before, options.after))
+        pair = Pair(entry, *map(str, numbers))
+        folder = options.out or entry.paths.page.with_name(f"compare-{pair.before}-{pair.after}")
+        _say(f"{entry.model_name}: {compare(client, pair, read_rules().scoring, folder)}")
     return 0
 
 
@@ -245,6 +256,10 @@ def _parser() -> argparse.ArgumentParser:
     add_for_category("history", _history, "list who made what champion, when and why")
     explainer = add_for_category("explain", _explain, "show the lineage and the decision of a version")
     explainer.add_argument("version", metavar="VERSION", help="number or alias")
+    comparer = add_for_category("compare", _compare, "write a page of what changes from one version to another")
+    comparer.add_argument("before", metavar="BEFORE", help="number or alias, such as champion")
+    comparer.add_argument("after", metavar="AFTER", help="number or alias")
+    comparer.add_argument("--out", type=Path, help="folder for the page, replaced; one beside reports without it")
     predictor = add("predict", _predict, "score a folder of photographs")
     predictor.add_argument("--model", required=True, help="models:/NAME@champion, models:/NAME/3 or a path")
     predictor.add_argument("folder", type=Path, metavar="FOLDER")

@@ -126,6 +126,16 @@ class CategoryPaths(NamedTuple):
         return self._report / "pictures"
 
     @property
+    def page(self) -> Path:
+        """HTML: the review of the test images for a person; needs no server."""
+        return self._report / "index.html"
+
+    @property
+    def report(self) -> Path:
+        """Folder: pictures and scripts of the page."""
+        return self._report / "report"
+
+    @property
     def benchmark(self) -> Path:
         """JSON: the cost of each denoising paradigm that does not depend on the machine."""
         return self._report / "benchmark.json"
