@@ -1,6 +1,5 @@
 """Two registered versions side by side, image by image: the page that a person reads before a promotion."""
 
-import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,8 +15,10 @@ from diffusionad.metrics.curves import Curve, pr_curve, roc_curve, score_histogr
 from diffusionad.metrics.ranking import sweep_images
 from pipelines import registry
 from pipelines.catalogue import Entry
+from pipelines.pages import log_page
 from pipelines.rules import ScoringConfig
-from pipelines.scoring import CURVE_POINTS, score_apart
+from pipelines.scoring import CURVE_POINTS
+from pipelines.scoring_process import score_apart
 from stages.files import atomic_folder
 from stages.report.page import write_page, write_scripts
 from stages.report.review import Answer, Comparison, Review
@@ -100,21 +101,6 @@ def attach(client: MlflowClient, pair: Pair, answer: Mapping[str, Any], scoring:
     write_comparison(client, pair, answer, scoring, folder)
     run_id = registry.run_of(registry.get_version(client, pair.entry.model_name, pair.after))
     log_page(client, run_id, folder / PAGE, folder / PICTURES, f"compare/{pair.before}-{pair.after}")
-
-
-def log_page(client: MlflowClient, run_id: str, page: Path, pictures: Path, place: str) -> None:
-    """Log a page to a run: on its own, for MLflow to show its figures, and whole, packed into `page.zip`.
-
-    A page may have thousands of pictures, and a server takes them one by one.
-    """
-    with tempfile.TemporaryDirectory() as draft:
-        whole = Path(draft, "whole")
-        shutil.copytree(pictures, whole / pictures.name)
-        for file in (page, *page.parent.glob("*.png")):
-            shutil.copy(file, whole / file.name)
-        packed = shutil.make_archive(str(Path(draft, "page")), "zip", whole)
-        client.log_artifact(run_id, str(page), place)
-        client.log_artifact(run_id, packed, place)
 
 
 def _answer(

@@ -17,7 +17,7 @@ from pipelines.journal import Event
 from pipelines.lineage import LICENCE
 from pipelines.results import read_json
 from pipelines.rules import PromotionConfig, ScoringConfig, gate_for
-from pipelines.scoring import score_apart
+from pipelines.scoring_process import score_apart
 from pipelines.tracking import ARTIFACT, MODEL, download
 
 WEIGHTS = "artifacts/{category}/model.safetensors"
