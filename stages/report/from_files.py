@@ -55,7 +55,9 @@ def _read_curve(path: Path) -> Curve:
 
 def _read_histogram(path: Path, highest: float) -> Histogram:
     table = pd.read_csv(path)
-    edges = np.append(table["score"].to_numpy(np.float64), highest)
+    edges = table["score"].to_numpy(np.float64)
+    end = 2 * edges[-1] - edges[-2] if len(edges) > 1 else highest  # bins are of one width
+    edges = np.append(edges, end)
     return Histogram(edges, table["normal"].to_numpy(), table["anomalous"].to_numpy())
 
 

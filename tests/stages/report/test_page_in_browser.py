@@ -25,6 +25,7 @@ SCORES = np.round(np.random.default_rng(0).normal(0.42 + 0.16 * LABELS, 0.12).cl
 
 @pytest.fixture(scope="module")
 def browser():
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         # Chromium's sandbox refuses to work for root.
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
@@ -132,7 +133,7 @@ def test_dragging_the_threshold_recounts_misses_and_false_alarms(visit, toys, wi
     assert threshold < 0.45
     assert while_dragging == counted(page) == truth(threshold) != truth(0.5)
     line = page.evaluate("document.getElementById('histogram-0').layout.shapes[0].x0")
-    assert line == threshold
+    assert line == pytest.approx(threshold)
     page.locator("#reset-0").click()
     assert counted(page) == truth(0.5)
 
@@ -273,6 +274,7 @@ def test_one_image_without_masks_makes_a_page_that_says_what_is_missing(visit, w
     text = page.locator("main").inner_text()
     assert "No test image has a mask" in text
     assert "No curve: there is no anomalous image." in text
+    page.locator("#training-data").scroll_into_view_if_needed()
     expect(page.get_by_text("picture missing: synthetic.png")).to_be_visible()
     assert ("There is no anomalous test image" in text) == (label == 0)
 
