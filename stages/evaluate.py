@@ -96,7 +96,7 @@ def _score(
     detector: Detector, rows: pd.DataFrame, paths: CategoryPaths, pictures: Path
 ) -> tuple[NDArray[np.float64], NDArray[np.float16]]:
     scores, maps = [], []
-    masks = [name and paths.images / name for name in _mask_names(rows)]
+    masks = [None if name is None else paths.images / name for name in _mask_names(rows)]
     for start in tqdm(range(0, len(rows), BATCH), desc=f"evaluate {paths.dataset}/{paths.category}", disable=None):
         files = [paths.images / name for name in rows["path"][start : start + BATCH]]
         prediction = detector.predict(files, batch_size=BATCH)

@@ -92,18 +92,19 @@ def to_values(review: Review, folder: str) -> dict[str, Any]:
         "sheets": review.sheets,
         "training": review.training is not None,
         "lineage": _lineage(review),
-        "content": _content(review, folder, [row["defect"] for row in rows]),
+        "content": _content(review, folder, rows),
     }
 
 
-def _content(review: Review, folder: str, defects: list[str]) -> dict[str, Any]:
+def _content(review: Review, folder: str, defects: list[dict[str, Any]]) -> dict[str, Any]:
     """What the scripts of the page work on."""
+    kinds = {(row["label"], row["defect"]): row["index"] for row in defects}
     scores = np.stack([answer.scores for answer in review.answers], axis=1).tolist()
     images = [
         {
             "name": row["path"],
             "label": int(row["label"]),
-            "defect": defects.index(row["defect"]),
+            "defect": kinds[int(row["label"]), str(row["defect"])],
             "outline": bool(row["outline"]),
             "ratio": round(float(row["width"] / row["height"]), 4),
             "scores": score,
@@ -113,7 +114,7 @@ def _content(review: Review, folder: str, defects: list[str]) -> dict[str, Any]:
     return {
         "folder": folder,
         "images": images,
-        "defects": defects,
+        "defects": [row["defect"] or "unnamed" for row in defects],
         "models": [
             {
                 "title": answer.title,
@@ -156,9 +157,11 @@ def _model(review: Review, answer: Answer, figures: list[Any]) -> dict[str, Any]
 
 def _defects(review: Review) -> list[dict[str, Any]]:
     """A row for each defect, normal images last."""
-    rows = []
-    groups = review.images.groupby(["label", "defect"], sort=True).indices
-    for (label, defect), places in sorted(groups.items(), key=lambda item: (-item[0][0], item[0][1])):
+    rows: list[dict[str, Any]] = []
+    labels, defects = review.images["label"].to_numpy(), review.images["defect"].to_numpy()
+    pairs = {(int(label), str(defect)) for label, defect in zip(labels, defects, strict=True)}
+    for label, defect in sorted(pairs, key=lambda pair: (-pair[0], pair[1])):
+        places = np.flatnonzero((labels == label) & (defects == defect))
         cells = [
             {
                 "flagged": int((answer.scores[places] >= answer.threshold).sum()),
@@ -166,7 +169,7 @@ def _defects(review: Review) -> list[dict[str, Any]]:
             }
             for answer in review.answers
         ]
-        rows.append({"defect": defect, "label": int(label), "images": len(places), "cells": cells, "index": len(rows)})
+        rows.append({"defect": defect, "label": label, "images": len(places), "cells": cells, "index": len(rows)})
     return rows
 
 

@@ -44,6 +44,13 @@ def test_defects_come_before_normal_images_and_count_what_is_flagged(review):
     ]
 
 
+def test_normal_and_anomalous_images_without_a_name_of_their_defect_stay_apart(review):
+    unnamed = to_values(review._replace(images=review.images.assign(defect="")), "report")
+
+    assert [(row["label"], row["images"]) for row in unnamed["defects"]] == [(1, 3), (0, 2)]
+    assert [image["defect"] for image in unnamed["content"]["images"]] == [1, 1, 0, 0, 0]
+
+
 def test_a_comparison_counts_each_image_once_and_calls_only_a_clear_difference_better(review):
     figures = {"image_auroc": 0.8, "image_ap": 0.7, "image_f1": 0.5}
     answers = [answer("old", BEFORE, figures), answer("new", AFTER, figures | {"image_auroc": 0.9})]
