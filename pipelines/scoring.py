@@ -207,7 +207,7 @@ def _compare(config: ScoringConfig, truth: Truth, candidate: Outcome, champion: 
     pairs: list[tuple[str, Sequence[str], Any]] = []
     draws = draw_resamples(truth.labels, config.resamples, np.random.default_rng(config.seed))
     images = [bootstrap_image_metrics(truth.labels, outcome.scores, draws) for outcome in (candidate, champion)]
-    pairs.append(("image_", ("auroc", "ap"), images))
+    pairs.append(("image_", ("auroc", "ap", "f1"), images))
     if candidate.masks:
         # Images are paired, not pixels: the maps of the two may be of different sizes.
         labels = [int(mask.any()) for mask in candidate.masks]
