@@ -15,6 +15,8 @@ from diffusionad.metrics.curves import Curve, pr_curve, roc_curve, score_histogr
 from diffusionad.metrics.ranking import sweep_images
 from pipelines import registry
 from pipelines.catalogue import Entry
+from pipelines.gates import LINEAGE
+from pipelines.lineage import LICENCE
 from pipelines.pages import log_page
 from pipelines.rules import ScoringConfig
 from pipelines.scoring import CURVE_POINTS
@@ -128,5 +130,5 @@ def _answer(
 
 def _describe(client: MlflowClient, entry: Entry, number: str) -> tuple[str, dict[str, str]]:
     version = registry.get_version(client, entry.model_name, number)
-    facts = {name: version.tags.get(name, "") for name in registry.LINEAGE_TAGS}
+    facts = {name: version.tags.get(name, "") for name in (*LINEAGE, *LICENCE)}
     return f"version {number}", {"run": registry.run_of(version), **facts}
