@@ -46,7 +46,7 @@ def paths(tmp_path, monkeypatch):
 
 
 def write(paths, rows):
-    frame = pd.DataFrame(rows)
+    frame = pd.DataFrame(rows).assign(width=44, height=40)
     for column in SCHEMA.names:
         if column not in frame:
             frame[column] = "" if SCHEMA.field(column).type == "string" else 0
