@@ -254,12 +254,10 @@ def _parser() -> argparse.ArgumentParser:
     roller.add_argument("--force", action="store_true", help="a version that was never champion; needs --why")
     roller.add_argument("--why", default="", help="reason, for the history")
     add_for_category("history", _history, "list who made what champion, when and why")
-    explainer = add_for_category("explain", _explain, "show the lineage and the decision of a version")
-    explainer.add_argument("version", metavar="VERSION", help="number or alias")
-    comparer = add_for_category("compare", _compare, "write a page of what changes from one version to another")
-    comparer.add_argument("before", metavar="BEFORE", help="number or alias, such as champion")
-    comparer.add_argument("after", metavar="AFTER", help="number or alias")
-    comparer.add_argument("--out", type=Path, help="folder for the page, replaced; one beside reports without it")
+    add_for_category("explain", _explain, "show the lineage and the decision of a version").add_argument(
+        "version", metavar="VERSION", help="number or alias"
+    )
+    _take_pair(add_for_category("compare", _compare, "write a page of what changes from one version to another"))
     predictor = add("predict", _predict, "score a folder of photographs")
     predictor.add_argument("--model", required=True, help="models:/NAME@champion, models:/NAME/3 or a path")
     predictor.add_argument("folder", type=Path, metavar="FOLDER")
@@ -287,6 +285,12 @@ def _parser() -> argparse.ArgumentParser:
     importer.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="params-last.pt or params-best.pt")
     importer.add_argument("folder", type=Path, metavar="FOLDER", help="where the model goes")
     return parser
+
+
+def _take_pair(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("before", metavar="BEFORE", help="number or alias, such as champion")
+    parser.add_argument("after", metavar="AFTER", help="number or alias")
+    parser.add_argument("--out", type=Path, help="folder for the page, replaced; one beside reports without it")
 
 
 def _say(text: str, file: TextIO | None = None) -> None:
