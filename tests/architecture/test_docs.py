@@ -104,7 +104,8 @@ def check_dvc(arguments):
             return f"no stage {word}"
     known = {"checkout", "commit", "dag", "diff", "exp", "gc", "metrics", "params", "plots", "pull", "push", "queue"}
     known |= {"remote", "repro", "status", "fetch", "stage", "init", "config"}
-    return "" if arguments[0] in known else f"no command {arguments[0]}"
+    words = [word for word in arguments if not word.startswith("-") and word != "..."]
+    return "" if not words or words[0] in known else f"no command {words[0]}"
 
 
 def check_python(arguments):
