@@ -20,6 +20,7 @@ from pipelines import registry
 from pipelines.catalogue import Entry, find
 from pipelines.comparison import Pair, compare
 from pipelines.decision import Decision
+from pipelines.export import export
 from pipelines.journal import aliases, read_events
 from pipelines.launcher import launch_flow, launch_schedules
 from pipelines.prediction import predict_folder
@@ -141,6 +142,11 @@ def _predict(options: argparse.Namespace) -> int:
     scored = table[table["error"].isna()]
     _say(f"{len(scored)} images, {int(scored['label'].sum())} anomalous: {options.out / 'predictions.csv'}")
     return 1 if len(failed) else 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    _say(export(options.model, options.runtime, options.precision, options.out))
+    return 0
 
 
 def _reproduce(options: argparse.Namespace) -> int:
@@ -272,10 +278,11 @@ def _parser() -> argparse.ArgumentParser:
     scorer = add_for_category("score", _score, "score the images that the champion has not scored yet, as Parquet")
     scorer.add_argument("source", metavar="SOURCE", help="folder or s3://BUCKET/PREFIX")
     scorer.add_argument("--out", type=Path, help="folder; .local/scores/MODEL without it")
-    sweeper = add_for_category("sweep", _sweep, "train and evaluate combinations of seeds and settings, side by side")
-    sweeper.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="SEED", help="values of training.seed")
-    sweeper.add_argument("--set", action="append", default=[], metavar="SETTING=A,B", help="values of another setting")
+    _add_arguments_of_sweep(
+        add_for_category("sweep", _sweep, "train and evaluate combinations of seeds and settings, side by side")
+    )
     add("serve", _serve, "serve the flows, with the schedules of params.yaml, until stopped")
+    _add_arguments_of_export(add("export", _export, "write a model for another runtime, if it then says the same"))
     again = add_for_category("reproduce", _reproduce, "make a version again from its commit and data, and compare")
     again.add_argument("version", metavar="VERSION", help="number or alias")
     again.add_argument("--out", type=Path, help="new folder to work in; a temporary one without it")
@@ -287,6 +294,18 @@ def _parser() -> argparse.ArgumentParser:
     importer.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="params-last.pt or params-best.pt")
     importer.add_argument("folder", type=Path, metavar="FOLDER", help="where the model goes")
     return parser
+
+
+def _add_arguments_of_export(exporter: argparse.ArgumentParser) -> None:
+    exporter.add_argument("--model", type=Path, required=True, help="folder of a trained model: models/elpv/mono")
+    exporter.add_argument("--runtime", choices=("onnx", "openvino"), required=True)
+    exporter.add_argument("--precision", choices=("fp32", "bf16", "int8"), default="fp32")
+    exporter.add_argument("--out", type=Path, help="folder; exports/... for a model in models/... without it")
+
+
+def _add_arguments_of_sweep(sweeper: argparse.ArgumentParser) -> None:
+    sweeper.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="SEED", help="values of training.seed")
+    sweeper.add_argument("--set", action="append", default=[], metavar="SETTING=A,B", help="values of another setting")
 
 
 def _say(text: str, file: TextIO | None = None) -> None:
