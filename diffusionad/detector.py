@@ -236,7 +236,7 @@ class Detector:
         Raises:
             ValueError: If its paradigm is none of a few fixed passes.
         """
-        if not isinstance(self._model, DiffusionAD) or self._own not in LEVELS:
+        if not isinstance(self._model, DiffusionAD) or self._own is None or self._own not in LEVELS:
             passes = self.denoiser_passes(self._own or "")
             what = (
                 f"a model of paradigm {self._own} walks in {passes} passes" if passes else "this model has no such form"

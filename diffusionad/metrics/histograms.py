@@ -51,7 +51,7 @@ def count_tallied(maps: Maps, masks: Masks, bins: int, counts: Tally) -> Histogr
     """The same from a second pass over maps that are counted already, one of them in memory at a time.
 
     Args:
-        maps: In float16; a collection that can be gone through again.
+        maps: A collection that can be gone through again; rounded to float16, as the tally rounded them.
         masks: Their masks, bool.
         bins: At most.
         counts: Of these maps.
@@ -64,7 +64,7 @@ def count_tallied(maps: Maps, masks: Masks, bins: int, counts: Tally) -> Histogr
     distinct = values(np.union1d(normal, anomalous))
     kinds = [(values(where), number[where]) for where, number in ((normal, counts.normal), (anomalous, counts.hits))]
     edges = distinct if distinct.size <= bins else _edges([_quantiles(*kind, bins) for kind in kinds])
-    return _histograms(split_pixels(maps, masks), edges, distinct)
+    return _histograms(split_pixels((one.astype(np.float16) for one in maps), masks), edges, distinct)
 
 
 def resample(histograms: Histograms, draws: Floats) -> Sweep:
