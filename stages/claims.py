@@ -99,9 +99,7 @@ def starter(paths: CategoryPaths) -> list[Claim]:
     detector = Detector.load(paths.model)
     images, noise = _inputs(1, detector.config.image_size)
     threads = torch.get_num_threads()
-    plain = DiffusionAD(detector.config.model, detector.config.image_size)
-    plain.load_state_dict(detector.weights)
-    calls: dict[str, Callable[[], object]] = {"authors": rivals.plain(plain.eval(), images, noise)}
+    calls: dict[str, Callable[[], object]] = {"authors": rivals.plain(rivals.rebuild(detector), images, noise)}
     engines = {"torch-fp32": torch_engine(detector.pipeline())}
     for variant, folder in export_all(read_section(ExportConfig, "export"), paths):
         if folder is not None:

@@ -55,12 +55,24 @@ def plain(model: DiffusionAD, images: Tensor, noise: Tensor) -> Callable[[], Ten
     return call
 
 
+def rebuild(detector: Detector) -> DiffusionAD:
+    """The model of a detector again, in NCHW and evaluation mode.
+
+    Raises:
+        ValueError: If it is another kind of model.
+    """
+    model = detector.config.build()
+    if not isinstance(model, DiffusionAD):
+        raise ValueError("the claims are about DiffusionAD; train one, or take `CLAIMS=metrics,memory`")
+    model.load_state_dict(detector.weights)
+    return model.eval()
+
+
 def reconstruction(detector: Detector, paradigm: Paradigm) -> Callable[[], Tensor]:
     """The reconstruction of one image alone, by torch with channels last."""
     x_0 = torch.rand(1, 3, *detector.config.image_size, generator=torch.Generator().manual_seed(0))
     noise = torch.randn(x_0.shape, generator=torch.Generator().manual_seed(1))
-    model = DiffusionAD(detector.config.model, detector.config.image_size).eval()
-    model.load_state_dict(detector.weights)
+    model = rebuild(detector)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs leave it out
 
     @torch.inference_mode()
