@@ -251,10 +251,9 @@ def _parser() -> argparse.ArgumentParser:
     tracker.add_argument("--all", action="store_true", help="every category of params.yaml")
     registrar = add_for_category("register", _register, "log results and make them versions of registered models")
     registrar.add_argument("--all", action="store_true", help="every category of params.yaml")
-    promoter = add_for_category("promote", _promote, "judge the newest version; move alias champion if it passes")
-    promoter.add_argument("--version", help="number or alias; the newest without it")
-    promoter.add_argument("--override", action="store_true", help="promote without a passing decision; needs --why")
-    promoter.add_argument("--why", default="", help="reason, for the history")
+    _add_arguments_of_promote(
+        add_for_category("promote", _promote, "judge the newest version; move alias champion if it passes")
+    )
     roller = add_for_category("rollback", _rollback, "make an earlier champion champion again")
     roller.add_argument("--to", help="version; the one before without it")
     roller.add_argument("--force", action="store_true", help="a version that was never champion; needs --why")
@@ -294,6 +293,12 @@ def _parser() -> argparse.ArgumentParser:
     importer.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="params-last.pt or params-best.pt")
     importer.add_argument("folder", type=Path, metavar="FOLDER", help="where the model goes")
     return parser
+
+
+def _add_arguments_of_promote(promoter: argparse.ArgumentParser) -> None:
+    promoter.add_argument("--version", help="number or alias; the newest without it")
+    promoter.add_argument("--override", action="store_true", help="promote without a passing decision; needs --why")
+    promoter.add_argument("--why", default="", help="reason, for the history")
 
 
 def _add_arguments_of_export(exporter: argparse.ArgumentParser) -> None:
