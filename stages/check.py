@@ -20,8 +20,8 @@ from stages.dataset import DatasetConfig
 from stages.download import DownloadConfig
 from stages.evaluate import EvaluationConfig
 from stages.params import PARAMS, ImageConfig, read_category, read_section
+from stages.selection import OperatingPointConfig
 from stages.synthesize import SyntheticSetsConfig
-from stages.train import OperatingPointConfig
 
 SECTIONS: dict[str, type[Section]] = {
     "download": DownloadConfig,
