@@ -11,7 +11,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PREFECT_CLI_PROMPT := false
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test lint ui serve docs setup setup-dev clean
+.PHONY: help repro test lint ui serve bench claims docs setup setup-dev clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,12 @@ serve: setup  ## the flows with the schedules of params.yaml, until stopped; Pre
 
 docs: setup-dev  ## the pages of docs/, into .local/site; they open without a server
 	$(BIN)/mkdocs build --strict
+
+bench: setup-dev  ## export the starter model to every runtime and time them all: minutes
+	infra/python -m stages.bench $(or $(KEY),elpv-mono)
+
+claims: setup-dev  ## measure the table of docs/performance.md again: half an hour; CLAIMS=starter,metrics for a part
+	infra/python -m stages.claims $(or $(KEY),elpv-mono)
 
 setup: $(VENV)/.installed  ## make .venv with the pinned requirements; skipped when up to date
 setup-dev: $(VENV)/.installed-dev

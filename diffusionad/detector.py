@@ -3,30 +3,31 @@
 import hashlib
 import json
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Discriminator, Field, Tag, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from diffusionad.data.decode import load, to_rgb
-from diffusionad.data.images import read_image, resize_image
 from diffusionad.model import DiffusionAD, ModelConfig, Paradigm
 from diffusionad.patchcore import PatchCore, PatchCoreConfig
+from diffusionad.runtime.batches import Images, batches, read
+from diffusionad.runtime.engines import Engine, Precision, Runtime, Variant, open_engine, torch_engine
+from diffusionad.runtime.pipeline import LEVELS, Output, Pipeline, image_score
+from diffusionad.runtime.record import digest_of, fastest, read_record
+from diffusionad.runtime.tiles import Mosaic
 from diffusionad.section import Section
 
 WEIGHTS = "model.safetensors"
 CONFIG = "model.json"
 
-Images = Tensor | Sequence[str | Path | Image.Image]
-"""Float tensor (B, 3, H, W) in [0, 1], or paths and PIL images of any size."""
+TORCH = Variant("torch", "fp32")
 
 
 Model = DiffusionAD | PatchCore
@@ -74,6 +75,19 @@ class Prediction(NamedTuple):
     """(B,), bool: the score reaches the calibrated threshold."""
 
 
+class LargePrediction(NamedTuple):
+    """What a detector says of one image larger than its input, tile by tile."""
+
+    image_score: float
+    """The highest score of a tile: the threshold belongs to images of the size of a tile."""
+    anomaly_map: Tensor
+    """(H, W), float32, in [0, 1], at the size of the image."""
+    tile_scores: Tensor
+    """(rows, columns), float64."""
+    is_anomalous: bool
+    """Some tile reaches the threshold. Of n tiles, a normal image has n chances to."""
+
+
 class Detector:
     """A trained model with its threshold.
 
@@ -81,23 +95,58 @@ class Detector:
     batch or the order in which the image came.
     """
 
-    def __init__(self, model: Model, config: DetectorConfig, device: str | torch.device = "cpu") -> None:
-        self.config = config
+    def __init__(
+        self,
+        model: Model,
+        config: DetectorConfig,
+        device: str | torch.device = "cpu",
+        *,
+        variant: Variant = TORCH,
+        engine: Engine | None = None,
+    ) -> None:
+        self.config, self.variant = config, variant
         self._device = torch.device(device)
         self._model = model.to(self._device).eval()
         self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs leave it out
+        self._own = config.model.paradigm if isinstance(config.model, ModelConfig) else None
+        self._engines: dict[Paradigm | None, Engine] = {} if engine is None else {self._own: engine}
 
     @classmethod
-    def load(cls, folder: str | Path, device: str | torch.device = "cpu") -> "Detector":
+    def load(
+        cls,
+        folder: str | Path,
+        device: str | torch.device = "cpu",
+        *,
+        runtime: Runtime | Literal["auto"] = "torch",
+        precision: Precision = "fp32",
+    ) -> "Detector":
         """Read model.json and model.safetensors; nothing in them is executed.
 
         Args:
-            folder: As `save` wrote it.
-            device: Where the networks run.
+            folder: As `save` wrote it, or as `diffusionad export` did.
+            device: Where the networks run by torch; ONNX Runtime and OpenVINO run on the CPU.
+            runtime: torch, onnx or openvino; auto takes the fastest export of the folder as measured on this machine
+                when it was exported, or torch where none is faster.
+            precision: fp32, bf16 or int8; auto chooses it too.
 
         Raises:
-            ValueError: If a file is missing or is not what it should be; names it.
+            ValueError: If a file is missing or is not what it should be, a runtime is not installed, or there is no
+                such export of this model; names it.
         """
+        detector = cls._load_weights(Path(folder), device)
+        if runtime == "torch":
+            if precision == "fp32":
+                return detector
+            return detector.with_engine(Variant("torch", precision), torch_engine(detector.pipeline(), precision))
+        model = digest_of([Path(folder, CONFIG), Path(folder, WEIGHTS)])
+        variant = fastest(Path(folder), model) if runtime == "auto" else Variant(runtime, precision)
+        if variant == TORCH:
+            return detector
+        read_record(Path(folder), variant, model)
+        return detector.with_engine(variant, open_engine(Path(folder, str(variant)), variant, torch.get_num_threads()))
+
+    @classmethod
+    def _load_weights(cls, folder: Path, device: str | torch.device) -> "Detector":
         config_file, weights_file = Path(folder, CONFIG), Path(folder, WEIGHTS)
         for file in (config_file, weights_file):
             if not file.is_file():
@@ -127,7 +176,13 @@ class Detector:
 
     def with_threshold(self, threshold: float) -> "Detector":
         """The same model with another threshold."""
-        return Detector(self._model, self.config.model_copy(update={"threshold": threshold}), self._device)
+        return Detector(
+            self._model,
+            self.config.model_copy(update={"threshold": threshold}),
+            self._device,
+            variant=self.variant,
+            engine=self._engines.get(self._own),
+        )
 
     def predict(self, images: Images, *, paradigm: Paradigm | None = None, batch_size: int = 16) -> Prediction:
         """Score images and mark their anomalous pixels.
@@ -140,10 +195,68 @@ class Detector:
         Raises:
             ValueError: If there is no image, a file is not an image, or a tensor has another shape, type or range.
         """
-        parts = [self._predict_batch(batch, paradigm) for batch in self._batches(images, batch_size)]
+        coming = batches(images, self.config.image_size, batch_size)
+        parts = [self._predict_batch(batch, paradigm or self._own) for batch in coming]
         if not parts:
             raise ValueError("no images to predict; pass a tensor, or a list of paths or PIL images, that is not empty")
         return Prediction(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
+    def predict_large(self, image: str | Path | Image.Image, *, overlap: int, batch_size: int = 16) -> LargePrediction:
+        """Score an image larger than the model's input at its own size, tile by tile.
+
+        For a model trained on crops at the scale of the image. Beside the image, the memory needed is that of one map
+        and of a batch of tiles.
+
+        Args:
+            image: A path or a PIL image, at least of the model's size.
+            overlap: Pixels that neighbouring tiles share at least; they are blended there.
+            batch_size: Tiles that go through the networks together.
+
+        Raises:
+            ValueError: If the image cannot be read or is smaller than a tile, or the overlap is not below half a tile.
+        """
+        mosaic = Mosaic(image, self.config.image_size, overlap)
+        cut, scores = mosaic.tiles(), []
+        while part := list(islice(cut, batch_size)):
+            prediction = self.predict([tile for _, tile in part], batch_size=batch_size)
+            for (place, _), logits in zip(part, prediction.mask_logits, strict=True):
+                mosaic.add(place, logits)
+            scores.append(prediction.image_score)
+        tile_scores = torch.cat(scores).reshape(mosaic.shape)
+        score = float(tile_scores.max())
+        return LargePrediction(score, torch.sigmoid(mosaic.whole()), tile_scores, score >= self.config.threshold)
+
+    def with_engine(self, variant: Variant, engine: Engine) -> "Detector":
+        """The same detector on another runtime; weights are shared."""
+        return Detector(self._model, self.config, self._device, variant=variant, engine=engine)
+
+    def pipeline(self) -> Pipeline:
+        """The model as one function, for an export.
+
+        Raises:
+            ValueError: If its paradigm is none of a few fixed passes.
+        """
+        if not isinstance(self._model, DiffusionAD) or self._own is None or self._own not in LEVELS:
+            passes = self.denoiser_passes(self._own or "")
+            what = (
+                f"a model of paradigm {self._own} walks in {passes} passes" if passes else "this model has no such form"
+            )
+            raise ValueError(f"{what}, which only torch runs")
+        return Pipeline(self._model, self._own)
+
+    def noise(self, images: Tensor, timesteps: Sequence[int]) -> Tensor:
+        """The noise of images, drawn from their bytes and the seed: (len(timesteps), B, 3, H, W) on the CPU."""
+        digests = [hashlib.sha256(image.numpy().tobytes()).digest() for image in images.contiguous()]
+        noise = torch.empty(len(timesteps), *images.shape)
+        for level, key in enumerate(timesteps):
+            for index, digest in enumerate(digests):
+                noise[level, index] = self._draw(digest, key, images.shape[1:])
+        return noise
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The weights of the model by name; not copied."""
+        return self._model.state_dict()
 
     @property
     def parameters(self) -> dict[str, int]:
@@ -165,71 +278,32 @@ class Detector:
         Raises:
             ValueError: If something is neither, or not a readable image.
         """
-        return torch.from_numpy(np.stack([self._prepare(image) for image in images])).permute(0, 3, 1, 2)
+        return read(images, self.config.image_size)
 
     @torch.inference_mode()
     def _predict_batch(self, images: Tensor, paradigm: Paradigm | None) -> Prediction:
-        digests = [hashlib.sha256(image.numpy().tobytes()).digest() for image in images.contiguous()]
-        placed = images.to(self._device, memory_format=torch.channels_last)
-
-        def noise(key: int) -> Tensor:
-            return torch.stack([self._draw(digest, key, placed.shape[1:]) for digest in digests]).to(placed)
-
-        mask_logits, reconstruction = self._model.infer(placed, noise, paradigm)
-        logits = mask_logits.cpu().float()
+        logits, reconstruction = self._run(images, paradigm)
         score = image_score(logits, self.config.model.top_k_fraction)
-        clean = reconstruction.cpu().contiguous()
-        return Prediction(score, torch.sigmoid(logits), logits, clean, score >= self.config.threshold)
+        return Prediction(
+            score, torch.sigmoid(logits), logits, reconstruction.contiguous(), score >= self.config.threshold
+        )
+
+    def _run(self, images: Tensor, paradigm: Paradigm | None) -> Output:
+        model = self._model
+        if isinstance(model, DiffusionAD) and paradigm in LEVELS and paradigm in model.paradigms:
+            if paradigm not in self._engines:
+                self._engines[paradigm] = torch_engine(Pipeline(model, paradigm))
+            guidance = model.config.guidance
+            timesteps = (guidance.t_s, guidance.t_b)[: LEVELS[paradigm]]
+            return self._engines[paradigm](images, self.noise(images, timesteps))
+        placed = images.to(self._device, memory_format=torch.channels_last)
+        logits, clean = model.infer(placed, lambda key: self.noise(images, [key])[0].to(placed), paradigm)
+        return Output(logits.cpu().float(), clean.cpu())
 
     def _draw(self, digest: bytes, key: int, shape: torch.Size) -> Tensor:
         identity = hashlib.sha256(digest + f"{self.config.seed}/{key}".encode()).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(identity[:8], "big") >> 1)
         return torch.randn(shape, generator=generator)
-
-    def _batches(self, images: Images, batch_size: int) -> Iterator[Tensor]:
-        if isinstance(images, (str, Path, Image.Image)):
-            raise ValueError(  # noqa: TRY004  # what a caller can get wrong is a ValueError, here as in all rooms
-                f"expected a list of images, got one {type(images).__name__}; put it into a list"
-            )
-        if isinstance(images, Tensor):
-            _check_tensor(images)
-        for start in range(0, len(images), batch_size):
-            batch = images[start : start + batch_size]
-            # One type and place: the noise of an image is drawn from its bytes.
-            yield (
-                _resized(batch.cpu().float(), self.config.image_size) if isinstance(batch, Tensor) else self.read(batch)
-            )
-
-    def _prepare(self, image: str | Path | Image.Image) -> NDArray[np.float32]:
-        if isinstance(image, Image.Image):
-            # Loaded as a file is: turned upright by its EXIF tag.
-            return resize_image(to_rgb(load(image, "PIL image"), "PIL image"), self.config.image_size)
-        if not isinstance(image, (str, Path)):
-            raise ValueError(  # noqa: TRY004  # as above
-                f"expected paths or PIL images, got a {type(image).__name__}; arrays go in as one tensor (B, 3, H, W)"
-            )
-        return read_image(Path(image), self.config.image_size)
-
-
-def image_score(mask_logits: Tensor, top_k_fraction: float) -> Tensor:
-    """Mean anomaly of the highest pixels (section IV-E), float64 in [0, 1], shape (B,).
-
-    Args:
-        mask_logits: Shape (B, H, W).
-        top_k_fraction: Share of the pixels that count; at least one does. The paper takes 50 of 256 x 256.
-    """
-    pixels = mask_logits.flatten(1)
-    k = max(1, round(top_k_fraction * pixels.shape[1]))
-    # float64: in float32 the sigmoid of a sure pixel is 1, and sure images could not be told apart.
-    return torch.sigmoid(pixels.topk(k).values.double()).mean(dim=1)
-
-
-def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:
-    if tuple(images.shape[2:]) == size:
-        return images
-    arrays = images.permute(0, 2, 3, 1).numpy()
-    resized = [resize_image(array, size) for array in arrays]
-    return torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2)
 
 
 def _line(error: Exception) -> str:
@@ -237,12 +311,3 @@ def _line(error: Exception) -> str:
     if isinstance(error, ValidationError):
         error = ValueError("; ".join(f"`{'.'.join(map(str, e['loc']))}`: {e['msg']}" for e in error.errors()))
     return textwrap.shorten(str(error), 300, placeholder=" ...")
-
-
-def _check_tensor(images: Tensor) -> None:
-    if images.dim() != 4 or images.shape[1] != 3 or not images.is_floating_point():  # noqa: PLR2004  # (B, 3, H, W)
-        raise ValueError(f"expected a float tensor (B, 3, H, W), got {images.dtype} of shape {tuple(images.shape)}")
-    if images.numel() and not (images.min() >= 0 and images.max() <= 1):
-        raise ValueError(
-            f"expected values in [0, 1], got {float(images.min()):.3g} to {float(images.max()):.3g}; divide by 255?"
-        )

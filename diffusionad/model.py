@@ -92,6 +92,8 @@ class Draws(NamedTuple):
     """(B, C, H, W)."""
     is_dropped: Tensor
     """(B,), bool: the segmenter does not see the reconstruction."""
+    is_needed: Tensor
+    """(B,), bool: the loss looks at what the denoiser makes of the image; of the others it need not make anything."""
 
 
 class TrainingOutput(NamedTuple):
@@ -186,6 +188,7 @@ class DiffusionAD(nn.Module):
             torch.randn(shape, generator=generator),
             torch.randn(shape, generator=generator),
             torch.rand(batch, generator=generator) < self.config.reconstruction_dropout,
+            torch.ones(batch, dtype=torch.bool),
         )
 
     def forward(self, images: Tensor, draws: Draws) -> TrainingOutput:
@@ -206,15 +209,20 @@ class DiffusionAD(nn.Module):
             # Clamped for the segmenter alone, which sees it so at inference; the squared error needs all of it.
             seen = torch.where(dropped, x_0, x_0_hat.clamp(-1, 1))
             return TrainingOutput(None, None, None, None, x_0, x_0_hat, self.segment(x_0, seen))
+        needed = draws.is_needed
         guided = reconstruct(
             self.denoise,
             self.schedule,
             self.config.guidance.scale if self.config.paradigm == "norm_guided" else 0.0,
-            x_0,
-            draws.t_s,
-            draws.t_b,
-            epsilon_s,
-            epsilon_b,
+            x_0[needed],
+            draws.t_s[needed],
+            draws.t_b[needed],
+            epsilon_s[needed],
+            epsilon_b[needed],
+        )
+        # What no loss looks at: the image itself, and the drawn noise.
+        guided = Reconstruction(
+            *(_put(*pair, needed) for pair in zip(guided, (x_0, epsilon_s, epsilon_b), strict=True))
         )
         x_0_hat = guided.x_0_hat
         if self.config.paradigm in ("iterative", "ddim"):
@@ -302,6 +310,13 @@ class DiffusionAD(nn.Module):
             q_sample(self.schedule, x_0, t, noise(int(t[0]))),
             [int(t[0])],
         )
+
+
+def _put(part: Tensor, whole: Tensor, where: Tensor) -> Tensor:
+    """`whole` with `part` in the places `where`."""
+    if bool(where.all()):
+        return part
+    return whole.to(part.dtype).index_put((where.to(part.device),), part)
 
 
 def _check_size(config: ModelConfig, image_size: tuple[int, int]) -> None:

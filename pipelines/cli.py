@@ -20,6 +20,7 @@ from pipelines import registry
 from pipelines.catalogue import Entry, find
 from pipelines.comparison import Pair, compare
 from pipelines.decision import Decision
+from pipelines.export import export
 from pipelines.journal import aliases, read_events
 from pipelines.launcher import launch_flow, launch_schedules
 from pipelines.prediction import predict_folder
@@ -143,6 +144,11 @@ def _predict(options: argparse.Namespace) -> int:
     return 1 if len(failed) else 0
 
 
+def _export(options: argparse.Namespace) -> int:
+    _say(export(options.model, options.runtime, options.precision, options.out))
+    return 0
+
+
 def _reproduce(options: argparse.Namespace) -> int:
     client, (entry,) = connect(), _entries(options)
     folder = options.out or Path(tempfile.mkdtemp(prefix=f"{entry.model_name}-"))
@@ -245,10 +251,9 @@ def _parser() -> argparse.ArgumentParser:
     tracker.add_argument("--all", action="store_true", help="every category of params.yaml")
     registrar = add_for_category("register", _register, "log results and make them versions of registered models")
     registrar.add_argument("--all", action="store_true", help="every category of params.yaml")
-    promoter = add_for_category("promote", _promote, "judge the newest version; move alias champion if it passes")
-    promoter.add_argument("--version", help="number or alias; the newest without it")
-    promoter.add_argument("--override", action="store_true", help="promote without a passing decision; needs --why")
-    promoter.add_argument("--why", default="", help="reason, for the history")
+    _add_arguments_of_promote(
+        add_for_category("promote", _promote, "judge the newest version; move alias champion if it passes")
+    )
     roller = add_for_category("rollback", _rollback, "make an earlier champion champion again")
     roller.add_argument("--to", help="version; the one before without it")
     roller.add_argument("--force", action="store_true", help="a version that was never champion; needs --why")
@@ -266,6 +271,7 @@ def _parser() -> argparse.ArgumentParser:
     predictor.add_argument("--out", type=Path, required=True, help="folder for the table and the pictures")
     _add_flows(add_for_category)
     add("serve", _serve, "serve the flows, with the schedules of params.yaml, until stopped")
+    _add_arguments_of_export(add("export", _export, "write a model for another runtime, if it then says the same"))
     again = add_for_category("reproduce", _reproduce, "make a version again from its commit and data, and compare")
     again.add_argument("version", metavar="VERSION", help="number or alias")
     again.add_argument("--out", type=Path, help="new folder to work in; a temporary one without it")
@@ -277,6 +283,19 @@ def _parser() -> argparse.ArgumentParser:
     importer.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="params-last.pt or params-best.pt")
     importer.add_argument("folder", type=Path, metavar="FOLDER", help="where the model goes")
     return parser
+
+
+def _add_arguments_of_promote(promoter: argparse.ArgumentParser) -> None:
+    promoter.add_argument("--version", help="number or alias; the newest without it")
+    promoter.add_argument("--override", action="store_true", help="promote without a passing decision; needs --why")
+    promoter.add_argument("--why", default="", help="reason, for the history")
+
+
+def _add_arguments_of_export(exporter: argparse.ArgumentParser) -> None:
+    exporter.add_argument("--model", type=Path, required=True, help="folder of a trained model: models/elpv/mono")
+    exporter.add_argument("--runtime", choices=("onnx", "openvino"), required=True)
+    exporter.add_argument("--precision", choices=("fp32", "bf16", "int8"), default="fp32")
+    exporter.add_argument("--out", type=Path, help="folder; exports/... for a model in models/... without it")
 
 
 def _add_flows(add_for_category: Callable[..., argparse.ArgumentParser]) -> None:

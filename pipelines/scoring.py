@@ -29,6 +29,7 @@ from diffusionad.metrics.bootstrap import (
 from diffusionad.metrics.curves import pro_curve
 from diffusionad.metrics.latency import measure
 from diffusionad.metrics.pixels import sweep_pixels
+from diffusionad.metrics.tally import tally
 from pipelines.packaging import load_served
 from pipelines.results import read_json
 from pipelines.rules import ScoringConfig
@@ -187,7 +188,8 @@ def _predict(
 def _figures(config: FiguresConfig, outcome: Outcome, truth: Truth) -> Figures:
     figures = image_figures(config, truth.labels, outcome.scores)
     if outcome.masks:
-        return figures | pixel_figures(config, truth.prefix, outcome.maps, outcome.masks)
+        counts = tally(outcome.maps, outcome.masks)
+        return figures | pixel_figures(config, truth.prefix, outcome.maps, outcome.masks, counts)
     return figures | absent("", "no masks")
 
 

@@ -11,6 +11,7 @@ import torch
 from ruamel.yaml import YAML
 
 from diffusionad.model import DiffusionAD, ModelConfig
+from diffusionad.runtime.parity import ExportConfig
 from diffusionad.section import Section
 from diffusionad.synthesis.foreground.methods import ForegroundConfig
 from diffusionad.training.trainer import TrainingConfig
@@ -34,6 +35,7 @@ SECTIONS: dict[str, type[Section]] = {
     "operating_point": OperatingPointConfig,
     "evaluation": EvaluationConfig,
     "benchmark": BenchmarkConfig,
+    "export": ExportConfig,
 }
 
 

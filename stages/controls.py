@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from diffusionad.data.images import read_image, read_mask
 from diffusionad.data.manifest import read_manifest
+from diffusionad.metrics.tally import tally
 from stages.figures import Figures, FiguresConfig, absent, image_figures, pixel_figures
 from stages.paths import CategoryPaths
 from stages.synthetic import read_synthetic
@@ -61,9 +62,11 @@ def _centre_figures(config: FiguresConfig, size: tuple[int, int], test: pd.DataF
         empty = np.zeros(size, np.bool_)
         names = [name if isinstance(name, str) else None for name in known["mask"]]
         masks = [empty if name is None else read_mask(paths.images / name, size) for name in names]
-        return pixel_figures(config, "", [middle] * len(masks), masks)
+        maps = [middle] * len(masks)
+        return pixel_figures(config, "", maps, masks, tally(maps, masks))
     synthetic = read_synthetic(paths.synthetic / "test.npz")
     if synthetic is None:
         return absent("", "no anomalous test image has a mask, and there is no synthetic test set")
     masks = list(synthetic.masks)
-    return pixel_figures(config, "synthetic_", [middle] * len(masks), masks) | absent("", "see synthetic_")
+    maps = [middle] * len(masks)
+    return pixel_figures(config, "synthetic_", maps, masks, tally(maps, masks)) | absent("", "see synthetic_")

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from pydantic import Field
 from tqdm import tqdm
 
@@ -14,15 +13,17 @@ from diffusionad.data.images import read_mask
 from diffusionad.data.manifest import manifest_digest, read_manifest
 from diffusionad.detector import Detector
 from diffusionad.metrics.curves import Curve, pr_curve, pro_curve, roc_curve, score_histogram
-from diffusionad.metrics.pixels import sweep_pixels
+from diffusionad.metrics.pixels import Maps, Masks
 from diffusionad.metrics.ranking import sweep_images
+from diffusionad.metrics.tally import Tally, sweep_tally, tally
 from diffusionad.section import Section
 from stages import command
 from stages.figures import Figures, FiguresConfig, absent, image_figures, pixel_figures, threshold_figures
 from stages.files import atomic_file, atomic_folder, write_json
+from stages.maps import MapWriter, PackedMasks, StoredMaps
 from stages.params import read_section
 from stages.paths import CategoryPaths
-from stages.pictures import choose, draw_overview
+from stages.pictures import Gallery, choose, draw_overview
 from stages.report.from_files import review_category
 from stages.report.page import write_scripts
 from stages.report.tiles import draw_answers, draw_photographs
@@ -30,6 +31,7 @@ from stages.synthetic import read_synthetic
 
 LOG = logging.getLogger(__name__)
 BATCH = 16
+MAPS = "test.npy"
 
 
 class EvaluationConfig(Section):
@@ -42,12 +44,14 @@ class EvaluationConfig(Section):
 
 
 class Marked(NamedTuple):
-    """Anomaly maps with the truth behind them."""
+    """Anomaly maps with the truth behind them; both can be gone through again, one image at a time."""
 
-    maps: list[NDArray[np.float16]]
-    """Mask logits, (H, W) each."""
-    masks: list[NDArray[np.bool_]]
+    maps: Maps
+    """Mask logits, float16, (H, W) each."""
+    masks: Masks
     """(H, W) each; empty for a normal image."""
+    counts: Tally
+    """Of all their pixels."""
     prefix: str
     """Of the names of the figures: "synthetic_" where the defects are."""
 
@@ -70,59 +74,62 @@ def evaluate(evaluation: EvaluationConfig, *, paths: CategoryPaths) -> None:
     if rows.empty:
         raise ValueError(f"{paths.manifest}: no image in split `test`; there is nothing to evaluate on")
 
-    with atomic_folder(paths.report) as draft:
-        write_scripts(draft)
-        scores, maps = _score(detector, rows, paths, draft)
-    marked = _marked(detector, rows, maps, paths)
-    table = rows[["path", "sha256", "label", "defect"]].assign(
-        score=scores, is_anomalous=scores >= detector.config.threshold
-    )
-    figures = _figures(evaluation.figures, detector.config.threshold, table, marked)
-    with atomic_folder(paths.maps) as draft:
-        np.save(draft / "test.npy", maps)
+    gallery = Gallery(rows, detector.config.threshold, evaluation.pictures)
+    with atomic_folder(paths.report) as page, atomic_folder(paths.maps) as draft:
+        write_scripts(page)
+        table = _score(detector, rows, gallery, draft / MAPS, page, paths)
+        marked = _marked(detector, rows, draft / MAPS, paths)
+        figures = _figures(evaluation.figures, detector.config.threshold, table, marked)
+        _write_curves(evaluation, table, marked, paths)
     with atomic_file(paths.scores) as draft:
         table.to_parquet(draft, index=False)
-    _write_curves(evaluation, table, marked, paths)
     with atomic_folder(paths.pictures) as draft:
         shown = table.assign(mask=rows["mask"])
         for name, chosen in choose(shown, detector.config.threshold, evaluation.pictures).items():
-            draw_overview(draft / f"{name}.png", detector, chosen, paths.images)
+            draw_overview(draft / f"{name}.png", gallery, chosen, paths.images)
     write_json(paths.metrics, figures)
     review_category(paths, evaluation.figures.fpr_limit)
     LOG.info("%s/%s: image AUROC %s on %d test images", *paths, figures["image_auroc"], len(rows))
 
 
 def _score(
-    detector: Detector, rows: pd.DataFrame, paths: CategoryPaths, pictures: Path
-) -> tuple[NDArray[np.float64], NDArray[np.float16]]:
-    scores, maps = [], []
+    detector: Detector, rows: pd.DataFrame, gallery: Gallery, file: Path, page: Path, paths: CategoryPaths
+) -> pd.DataFrame:
+    """Predict each image once: write its map and tiles, keep what may be drawn, return its score and verdict."""
+    scores = []
     masks = [None if name is None else paths.images / name for name in _mask_names(rows)]
-    for start in tqdm(range(0, len(rows), BATCH), desc=f"evaluate {paths.dataset}/{paths.category}", disable=None):
-        files = [paths.images / name for name in rows["path"][start : start + BATCH]]
-        prediction = detector.predict(files, batch_size=BATCH)
-        scores.append(prediction.image_score.numpy())
-        # float16 keeps three digits of a logit; as a probability, all that is sure would be 1.
-        maps.append(prediction.mask_logits.numpy().astype(np.float16))
-        draw_photographs(pictures, start, files, masks[start : start + BATCH])
-        answers = prediction.reconstruction.numpy(), prediction.anomaly_map.numpy()
-        draw_answers(pictures, start, 0, *answers, detector.config.threshold)
-    return np.concatenate(scores), np.concatenate(maps)
+    with file.open("wb") as stream:
+        maps = MapWriter(stream, len(rows), detector.config.image_size)
+        for start in tqdm(range(0, len(rows), BATCH), desc=f"evaluate {paths.dataset}/{paths.category}", disable=None):
+            files = [paths.images / name for name in rows["path"][start : start + BATCH]]
+            prediction = detector.predict(files, batch_size=BATCH)
+            scores.append(prediction.image_score.numpy())
+            # float16 keeps three digits of a logit; as a probability, all that is sure would be 1.
+            maps.write(prediction.mask_logits.numpy())
+            gallery.add(prediction)
+            draw_photographs(page, start, files, masks[start : start + BATCH])
+            answers = prediction.reconstruction.numpy(), prediction.anomaly_map.numpy()
+            draw_answers(page, start, 0, *answers, detector.config.threshold)
+    score = np.concatenate(scores)
+    table = rows[["path", "sha256", "label", "defect"]]
+    return table.assign(score=score, is_anomalous=score >= detector.config.threshold)
 
 
-def _marked(detector: Detector, rows: pd.DataFrame, maps: NDArray[np.float16], paths: CategoryPaths) -> Marked | None:
+def _marked(detector: Detector, rows: pd.DataFrame, file: Path, paths: CategoryPaths) -> Marked | None:
     """Pair the maps with masks: of the real defects where there are any, else of the synthetic test set."""
-    has_mask = rows["mask"].notna()
+    size, has_mask = detector.config.image_size, rows["mask"].notna()
     if has_mask.any():
-        size = detector.config.image_size
         known = rows[has_mask | (rows["label"] == 0)]
         empty = np.zeros(size, np.bool_)
-        masks = [empty if name is None else read_mask(paths.images / name, size) for name in _mask_names(known)]
-        return Marked([maps[index] for index in known.index], masks, "")
+        read = (empty if name is None else read_mask(paths.images / name, size) for name in _mask_names(known))
+        maps, masks = StoredMaps(file, known.index.tolist()), PackedMasks(read, size)
+        return Marked(maps, masks, tally(maps, masks), "")
     synthetic = read_synthetic(paths.synthetic / "test.npz")
     if synthetic is None:
         return None
     prediction = detector.predict(synthetic.images, batch_size=BATCH)
-    return Marked(list(prediction.mask_logits.numpy().astype(np.float16)), list(synthetic.masks), "synthetic_")
+    drawn = list(prediction.mask_logits.numpy().astype(np.float16))
+    return Marked(drawn, list(synthetic.masks), tally(drawn, synthetic.masks), "synthetic_")
 
 
 def _mask_names(rows: pd.DataFrame) -> list[str | None]:
@@ -135,7 +142,7 @@ def _figures(config: FiguresConfig, threshold: float, table: pd.DataFrame, marke
     if marked is None:
         figures |= absent("", "no anomalous test image has a mask, and there is no synthetic test set")
     else:
-        figures |= pixel_figures(config, marked.prefix, marked.maps, marked.masks)
+        figures |= pixel_figures(config, marked.prefix, marked.maps, marked.masks, marked.counts)
         if marked.prefix:
             figures |= absent("", "no anomalous test image has a mask; see the synthetic_ figures")
     figures |= threshold_figures(labels, scores, threshold)
@@ -157,7 +164,7 @@ def _write_curves(
         steps = sweep_images(labels, scores)
         roc, pr = roc_curve(steps, points), pr_curve(steps, points)
     if marked is not None:
-        pro = pro_curve(sweep_pixels(marked.maps, marked.masks), evaluation.figures.fpr_limit, points)
+        pro = pro_curve(sweep_tally(marked.counts), evaluation.figures.fpr_limit, points)
     bins = score_histogram(labels, scores, evaluation.histogram_bins)
     tables: dict[Path, dict[str, Any]] = {
         paths.roc: {"false_positive_rate": roc.x, "true_positive_rate": roc.y},

@@ -7,12 +7,18 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from diffusionad.metrics.bootstrap import (
+    BINS,
+    bootstrap_histograms,
     bootstrap_image_metrics,
-    bootstrap_pixel_metrics,
     draw_resamples,
     percentile_interval,
 )
-from diffusionad.metrics.ranking import image_ap, image_auroc, image_f1, pixel_metrics
+from diffusionad.metrics.histograms import count_tallied
+from diffusionad.metrics.pixels import Maps, Masks
+from diffusionad.metrics.pro import pro
+from diffusionad.metrics.ranking import image_ap, image_auroc, image_f1
+from diffusionad.metrics.sweep import auroc, average_precision
+from diffusionad.metrics.tally import Tally, sweep_tally, tie_bounds
 from diffusionad.metrics.threshold import operating_point
 from diffusionad.section import Section
 
@@ -49,30 +55,36 @@ def image_figures(config: FiguresConfig, labels: NDArray[np.int64], scores: NDAr
     return _with_intervals(("image_auroc", "image_ap", "image_f1"), compute)
 
 
-def pixel_figures(
-    config: FiguresConfig, prefix: str, maps: Sequence[NDArray[np.floating]], masks: Sequence[NDArray[np.bool_]]
-) -> Figures:
-    """pixel_auroc, pixel_ap and pixel_pro under `prefix`, each with `_low` and `_high` (95 %).
+def pixel_figures(config: FiguresConfig, prefix: str, maps: Maps, masks: Masks, counts: Tally) -> Figures:
+    """pixel_auroc, pixel_ap and pixel_pro under `prefix`, each with `_low` and `_high` (95 %), exact for float16 maps.
+
+    `pixel_rounding` is the most that one of them can be off, since the maps were rounded to float16.
 
     Args:
         config: Of the bootstrap and of PRO.
         prefix: "" for real defects, "synthetic_" for synthetic ones.
-        maps: Of normal and anomalous images, shape (H, W) each.
+        maps: Of normal and anomalous images, shape (H, W) each; one is in memory at a time.
         masks: Shape (H, W) each; empty for a normal image.
+        counts: Their tally.
     """
     names = tuple(f"{prefix}pixel_{name}" for name in ("auroc", "ap", "pro"))
+    rounding: Figures = {}
 
     def compute() -> tuple[Mapping[str, float], Mapping[str, NDArray[np.float64]]]:
-        exact = pixel_metrics(maps, masks, config.fpr_limit)
+        steps = sweep_tally(counts)
+        exact = [float(auroc(steps)), float(average_precision(steps)), float(pro(steps, config.fpr_limit))]
+        bounds = tie_bounds(steps, config.fpr_limit)
+        sides = [abs(side - value) for pair, value in zip(bounds, exact, strict=False) for side in pair]
+        rounding[f"{prefix}pixel_rounding"] = max(sides)
         labels = [int(mask.any()) for mask in masks]
         draws = draw_resamples(labels, config.resamples, np.random.default_rng(config.seed))
-        replicates = bootstrap_pixel_metrics(maps, masks, config.fpr_limit, draws)
+        replicates = bootstrap_histograms(count_tallied(maps, masks, BINS, counts), config.fpr_limit, draws)
         return (
-            dict(zip(names, (exact.auroc, exact.ap, exact.pro), strict=True)),
+            dict(zip(names, exact, strict=True)),
             dict(zip(names, (replicates.auroc, replicates.ap, replicates.pro), strict=True)),
         )
 
-    return _with_intervals(names, compute)
+    return _with_intervals(names, compute) | rounding
 
 
 def threshold_figures(labels: NDArray[np.int64], scores: NDArray[np.float64], threshold: float) -> Figures:

@@ -146,6 +146,26 @@ class CategoryPaths(NamedTuple):
         return self._report / "latency.json"
 
     @property
+    def latency_table(self) -> Path:
+        """CSV: the same for `dvc plots`; not an out either."""
+        return self._report / "latency.csv"
+
+    @property
+    def latency_figure(self) -> Path:
+        """PNG: the same as bars; not an out either."""
+        return self._report / "latency.png"
+
+    @property
+    def claims(self) -> Path:
+        """JSON: the figures of docs/performance.md, measured here; not an out either."""
+        return self._report / "claims.json"
+
+    @property
+    def exports(self) -> Path:
+        """Folder: the model for other runtimes; not an out: `diffusionad export` makes it where it is to run."""
+        return Path("exports", self.dataset, self.category)
+
+    @property
     def _root(self) -> Path:
         return Path()
 

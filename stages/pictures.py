@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from diffusionad.data.images import read_image, read_mask, resize_image
-from diffusionad.detector import Detector
+from diffusionad.detector import Prediction
 from stages.heat import HEAT, colour_limit, overlay
 
 WIDTH_INCHES = 7.0
@@ -38,25 +38,56 @@ def choose(table: pd.DataFrame, threshold: float, count: int) -> dict[str, pd.Da
     return {kind: rows for kind, rows in kinds.items() if len(rows)}
 
 
-def draw_overview(path: Path, detector: Detector, rows: pd.DataFrame, images: Path) -> None:
+class Gallery:
+    """Reconstructions and maps of the images that `choose` would choose, kept while all the others go by.
+
+    An image that is not among the chosen of those seen so far is not among those of all, so few are in memory.
+
+    Args:
+        rows: Columns path, label; one row a test image, in the order in which their predictions will come.
+        threshold: As of `choose`.
+        count: As of `choose`.
+    """
+
+    def __init__(self, rows: pd.DataFrame, threshold: float, count: int) -> None:
+        self.threshold = threshold
+        self._rows, self._count = rows, count
+        self._scores: list[float] = []
+        self._kept: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
+
+    def add(self, prediction: Prediction) -> None:
+        """Take the next images."""
+        first = len(self._scores)
+        self._scores += prediction.image_score.tolist()
+        seen = self._rows.iloc[: len(self._scores)].assign(score=self._scores)
+        chosen = pd.concat(choose(seen, self.threshold, self._count).values()).index
+        new = range(first, len(self._scores))
+        answers = zip(new, prediction.reconstruction.numpy(), prediction.anomaly_map.numpy(), strict=True)
+        fresh = {i: (image.copy(), map_.copy()) for i, image, map_ in answers if i in chosen}
+        self._kept = {i: answer for i, answer in (self._kept | fresh).items() if i in chosen}
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The reconstruction (3, H, W) and the anomaly map (H, W), both in [0, 1], of a chosen image."""
+        return self._kept[index]
+
+
+def draw_overview(path: Path, gallery: Gallery, rows: pd.DataFrame, images: Path) -> None:
     """Draw a row of four pictures for each image, with its verdict above.
 
     Args:
         path: PNG to write.
-        detector: Gives reconstruction and map.
+        gallery: Holds reconstruction and map of these rows, by their index.
         rows: Columns path, defect, score, is_anomalous, and mask: relative path or missing; its outline is drawn.
         images: Folder that paths are relative to.
     """
-    prediction = detector.predict([images / name for name in rows["path"]])
     figure = Figure(figsize=(WIDTH_INCHES, WIDTH_INCHES / 4 * 1.16 * len(rows)), layout="constrained", dpi=120)
     axes = figure.subplots(len(rows), 4, squeeze=False)
-    for index, (line, row) in enumerate(zip(axes, rows.to_dict("records"), strict=True)):
+    for line, index, row in zip(axes, rows.index, rows.to_dict("records"), strict=True):
         photograph = read_image(images / row["path"], None)
-        anomaly_map = prediction.anomaly_map[index].numpy()
+        reconstruction, anomaly_map = gallery[index]
         outline = read_mask(images / row["mask"], None) if isinstance(row["mask"], str) else None
         verdict = "anomalous" if row["is_anomalous"] else "normal"
-        reconstruction = prediction.reconstruction[index].permute(1, 2, 0).numpy()
-        _draw_line(line, photograph, reconstruction, anomaly_map, detector.config.threshold, outline)
+        _draw_line(line, photograph, reconstruction.transpose(1, 2, 0), anomaly_map, gallery.threshold, outline)
         line[0].set_title(f"{Path(row['path']).stem} ({row['defect']})", fontsize=8, loc="left")
         line[1].set_title("reconstruction", fontsize=8, loc="left")
         line[2].set_title("anomaly map", fontsize=8, loc="left")

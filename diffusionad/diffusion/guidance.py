@@ -44,6 +44,19 @@ def blend_weight(schedule: NoiseSchedule, scale: float, t_s: Tensor, like: Tenso
     return scale * (1 - schedule.alpha_bar(t_s, like=like))
 
 
+def blend(x_0_hat_s: Tensor, x_0_hat_b: Tensor, weight: Tensor | float) -> Tensor:
+    """Guide the reconstruction from the small step by that from the big one, both unclamped; in [-1, 1].
+
+        x_0_hat = clamp(x_0_hat_s + weight (clamp(x_0_hat_b) - x_0_hat_s))
+
+    Args:
+        x_0_hat_s: One-step reconstruction from t_s, shape (B, C, H, W).
+        x_0_hat_b: The same from t_b.
+        weight: Of `blend_weight`.
+    """
+    return (x_0_hat_s + weight * (x_0_hat_b.clamp(-1, 1) - x_0_hat_s)).clamp(-1, 1)
+
+
 def reconstruct(
     denoiser: Denoiser,
     schedule: NoiseSchedule,
@@ -57,9 +70,7 @@ def reconstruct(
     """Reconstruct x_0 as if it held no anomaly, with one call of the denoiser on both noise levels.
 
     Eqs. (7) and (8) re-noise the reconstruction from t_b with the noise predicted at t_s. That noise cancels, and what
-    is left is a blend of two one-step reconstructions, which is what this computes:
-
-        x_0_hat = clamp(x_0_hat_s + w (1 - alpha_bar_{t_s}) (clamp(x_0_hat_b) - x_0_hat_s))
+    is left is a blend of two one-step reconstructions (`blend`) with weight w (1 - alpha_bar_{t_s}).
 
     Args:
         denoiser: epsilon_theta.
@@ -81,5 +92,4 @@ def reconstruct(
     epsilon_hat = denoiser(x_t, t)
     x_0_hat_s, x_0_hat_b = predict_x_0(schedule, x_t, t, epsilon_hat.to(x_t)).chunk(2)
     weight = blend_weight(schedule, scale, t_s, like=x_0)
-    x_0_hat = x_0_hat_s + weight * (x_0_hat_b.clamp(-1, 1) - x_0_hat_s)
-    return Reconstruction(x_0_hat.clamp(-1, 1), *epsilon_hat.chunk(2))
+    return Reconstruction(blend(x_0_hat_s, x_0_hat_b, weight), *epsilon_hat.chunk(2))

@@ -1,5 +1,6 @@
 """The pixels of each image as counts over common bins of score, so that a resample of images is a weighted sum."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -7,6 +8,7 @@ from numpy.typing import NDArray
 
 from diffusionad.metrics.pixels import Maps, Masks, Pixels, split_pixels
 from diffusionad.metrics.sweep import Floats, Sweep, sweep_bins
+from diffusionad.metrics.tally import Tally, values
 
 
 class Histograms(NamedTuple):
@@ -14,9 +16,9 @@ class Histograms(NamedTuple):
 
     scores: Floats
     """Lower edge of each bin, falling, shape (B,)."""
-    normal: Floats
+    normal: NDArray[np.float32]
     """Normal pixels, shape (n, B)."""
-    hits: Floats
+    hits: NDArray[np.float32]
     """Anomalous pixels, shape (n, B)."""
     weights: Floats
     """Sum of 1/|region| over the anomalous pixels, shape (n, B)."""
@@ -27,7 +29,7 @@ class Histograms(NamedTuple):
 
 
 def count_pixels(maps: Maps, masks: Masks, bins: int) -> Histograms:
-    """Count pixels over at most `bins` bins; 24 bytes a bin and image.
+    """Count pixels over at most `bins` bins; 16 bytes a bin and image.
 
     If there are no more distinct scores than bins, each has its own and nothing is lost. Otherwise half of the edges
     are quantiles of the normal and half of the anomalous scores, so that a bin of several scores holds at most about
@@ -36,26 +38,33 @@ def count_pixels(maps: Maps, masks: Masks, bins: int) -> Histograms:
     Raises:
         ValueError: As split_pixels, or if there is no normal or no anomalous pixel, or bins is below 4.
     """
-    if bins < 4:  # noqa: PLR2004  # two quantiles of each kind
-        raise ValueError(f"expected at least 4 bins, got {bins}")
     images = list(split_pixels(maps, masks))
     normal, anomalous = _pool([image.normal for image in images]), _pool([image.anomalous for image in images])
-    if normal.size == 0 or anomalous.size == 0:
-        raise ValueError(
-            f"undefined: expected pixels of both kinds, got {normal.size} normal, {anomalous.size} anomalous"
-        )
+    _check(bins, normal.size, anomalous.size)
     distinct = np.unique(np.concatenate([normal, anomalous]))
-    edges = distinct if distinct.size <= bins else _edges(normal, anomalous, bins)
-    held = np.diff(np.searchsorted(distinct, edges), append=distinct.size)
-    counts = np.stack([_count(image, edges) for image in images])[..., ::-1]  # (n, 3, B)
-    return Histograms(
-        scores=edges[::-1].astype(np.float64),
-        normal=np.ascontiguousarray(counts[:, 0]),
-        hits=np.ascontiguousarray(counts[:, 1]),
-        weights=np.ascontiguousarray(counts[:, 2]),
-        regions=np.array([[image.regions] for image in images], dtype=np.float64),
-        merged=held[::-1] > 1,
-    )
+    picks = [kind[np.linspace(0, kind.size - 1, bins // 2).astype(np.intp)] for kind in (normal, anomalous)]
+    edges = distinct if distinct.size <= bins else _edges(picks)
+    return _histograms(iter(images), edges, distinct)
+
+
+def count_tallied(maps: Maps, masks: Masks, bins: int, counts: Tally) -> Histograms:
+    """The same from a second pass over maps that are counted already, one of them in memory at a time.
+
+    Args:
+        maps: A collection that can be gone through again; rounded to float16, as the tally rounded them.
+        masks: Their masks, bool.
+        bins: At most.
+        counts: Of these maps.
+
+    Raises:
+        ValueError: As count_pixels.
+    """
+    normal, anomalous = np.flatnonzero(counts.normal), np.flatnonzero(counts.hits)
+    _check(bins, normal.size, anomalous.size)
+    distinct = values(np.union1d(normal, anomalous))
+    kinds = [(values(where), number[where]) for where, number in ((normal, counts.normal), (anomalous, counts.hits))]
+    edges = distinct if distinct.size <= bins else _edges([_quantiles(*kind, bins) for kind in kinds])
+    return _histograms(split_pixels((one.astype(np.float16) for one in maps), masks), edges, distinct)
 
 
 def resample(histograms: Histograms, draws: Floats) -> Sweep:
@@ -79,11 +88,43 @@ def _pool(scores: list[NDArray[np.floating]]) -> NDArray[np.floating]:
     return np.sort(np.concatenate(scores)) if scores else np.zeros(0)
 
 
-def _edges(normal: NDArray[np.floating], anomalous: NDArray[np.floating], bins: int) -> NDArray[np.floating]:
-    quantiles = [kind[np.linspace(0, kind.size - 1, bins // 2).astype(np.intp)] for kind in (normal, anomalous)]
+def _check(bins: int, normal: int, anomalous: int) -> None:
+    if bins < 4:  # noqa: PLR2004  # two quantiles of each kind
+        raise ValueError(f"expected at least 4 bins, got {bins}")
+    if normal == 0 or anomalous == 0:
+        raise ValueError(f"undefined: expected pixels of both kinds, got {normal} normal, {anomalous} anomalous")
+
+
+def _quantiles(scores: Floats, counts: NDArray[np.int64], bins: int) -> Floats:
+    """Pick the quantiles that the sorted pixels themselves would give."""
+    ranks = np.linspace(0, counts.sum() - 1, bins // 2).astype(np.intp)
+    return scores[np.searchsorted(np.cumsum(counts), ranks, side="right")]
+
+
+def _edges(quantiles: list[NDArray[np.floating]]) -> NDArray[np.floating]:
     picks, times = np.unique(np.concatenate(quantiles), return_counts=True)
     frequent = picks[times > 1]
     return np.union1d(picks, np.nextafter(frequent, frequent.dtype.type(np.inf)))  # the bin [v, next) holds v alone
+
+
+def _histograms(images: Iterator[Pixels], edges: NDArray[np.floating], distinct: NDArray[np.floating]) -> Histograms:
+    normal, hits, weights, regions = [], [], [], []
+    for image in images:
+        counts = _count(image, edges)[:, ::-1]
+        # Counts are exact in float32 up to 4096 x 4096 pixels; ten thousand images need not be twice as large.
+        normal.append(counts[0].astype(np.float32))
+        hits.append(counts[1].astype(np.float32))
+        weights.append(counts[2].copy())
+        regions.append([image.regions])
+    held = np.diff(np.searchsorted(distinct, edges), append=distinct.size)
+    return Histograms(
+        scores=edges[::-1].astype(np.float64),
+        normal=np.array(normal),
+        hits=np.array(hits),
+        weights=np.array(weights),
+        regions=np.array(regions, dtype=np.float64),
+        merged=held[::-1] > 1,
+    )
 
 
 def _count(image: Pixels, edges: NDArray[np.floating]) -> Floats:

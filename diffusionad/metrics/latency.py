@@ -19,7 +19,9 @@ class Latency(NamedTuple):
     """Interquartile range over median; above about 0.1 the machine was busy and figures should be taken again."""
 
 
-def measure(calls: Mapping[str, Callable[[], object]], rounds: int, warmup: int) -> dict[str, Latency]:
+def measure(
+    calls: Mapping[str, Callable[[], object]], rounds: int, warmup: int, clock: Callable[[], float] | None = None
+) -> dict[str, Latency]:
     """Time each call once a round, so that a machine that slows down slows all of them.
 
     Each round begins with another call, so that none is always the one after a certain other.
@@ -28,20 +30,22 @@ def measure(calls: Mapping[str, Callable[[], object]], rounds: int, warmup: int)
         calls: What to time, by name. A call that starts work elsewhere (a GPU) must wait for it to end.
         rounds: Timed rounds, >= 1.
         warmup: Rounds before them that do not count, >= 0.
+        clock: Seconds; the wall's without it. `time.process_time` counts what the processor did for this process, which
+            others that share the machine change little.
 
     Raises:
         ValueError: If there is no call, no round, or warmup is negative.
     """
     if not calls or rounds < 1 or warmup < 0:
         raise ValueError(f"expected calls, rounds >= 1 and warmup >= 0, got {len(calls)} calls, {rounds}, {warmup}")
-    names = list(calls)
+    names, now = list(calls), clock or perf_counter
     seconds: dict[str, list[float]] = {name: [] for name in names}
     for i in range(warmup + rounds):
         first = i % len(names)
         for name in names[first:] + names[:first]:
-            start = perf_counter()
+            start = now()
             calls[name]()
-            seconds[name].append(perf_counter() - start)
+            seconds[name].append(now() - start)
     return {name: _summary(times[warmup:]) for name, times in seconds.items()}
 
 

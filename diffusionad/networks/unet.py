@@ -6,16 +6,21 @@ paper has s = 1.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Literal, TypeVar
 
 import torch
 import torch.nn.functional as F  # noqa: N812  # the name that torch's own documentation uses
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from diffusionad.section import Section
 
 M = TypeVar("M", bound=nn.Module)
+
+Shifts = Mapping[nn.Module, Tensor]
+"""What a timestep adds inside each residual block, shape (B, channels of the block) each."""
 
 
 class UNetConfig(Section):
@@ -53,6 +58,7 @@ class UNet(nn.Module):
         base, groups = config.base_channels, config.norm_groups
         embedding = 4 * base
         self.stem, self.time_channels = config.stem, base
+        self.checkpointing = False  # of training: keep no activations inside blocks, compute them again going back
         self.time = nn.Sequential(nn.Linear(base, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
         self.first = nn.Conv2d(image_channels * config.stem**2, base, 3, padding=1)
 
@@ -97,16 +103,31 @@ class UNet(nn.Module):
 
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
         """Predict the noise in x_t of shape (B, C, H, W) at timesteps t of shape (B,)."""
-        embedding = self.time(time_embedding(t.to(x_t.device), self.time_channels).to(x_t.dtype))  # (B, 4 base)
+        return self.predict(x_t, self.shifts(t.to(x_t.device), x_t.dtype))
+
+    def shifts(self, t: Tensor, dtype: torch.dtype) -> Shifts:
+        """All that timesteps t of shape (B,) do to the net; for fixed timesteps it is worked out once."""
+        embedding = self.time(time_embedding(t, self.time_channels).to(dtype))  # (B, 4 base)
+        return {block: block.time(F.silu(embedding)) for block in self.modules() if isinstance(block, ResBlock)}
+
+    def predict(self, x_t: Tensor, shifts: Shifts) -> Tensor:
+        """Predict the noise in x_t of shape (B, C, H, W), given the shifts of its timesteps."""
         h = self.first(F.pixel_unshuffle(x_t, self.stem))
         skips = [h]
         for block in self.down:
-            h = block(h, embedding)
+            h = self._run(block, h, shifts)
             skips.append(h)
-        h = self.middle(h, embedding)
+        h = self._run(self.middle, h, shifts)
         for block in self.up:
-            h = block(torch.cat([h, skips.pop()], dim=1), embedding)
+            h = self._run(block, torch.cat([h, skips.pop()], dim=1), shifts)
         out: Tensor = F.pixel_shuffle(self.last(h), self.stem)
+        return out
+
+    def _run(self, block: nn.Module, h: Tensor, shifts: Shifts) -> Tensor:
+        if self.checkpointing and torch.is_grad_enabled():
+            kept: Tensor = checkpoint(block, h, shifts, use_reentrant=False)
+            return kept
+        out: Tensor = block(h, shifts)
         return out
 
 
@@ -134,14 +155,14 @@ class ResBlock(nn.Module):
         self.conv_2 = _zero(nn.Conv2d(outputs, outputs, 3, padding=1))
         self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """Transform features x (B, inputs, H, W), given the time embedding (B, embedding)."""
+    def forward(self, x: Tensor, shifts: Shifts) -> Tensor:
+        """Transform features x (B, inputs, H, W), given what the timesteps add."""
         h = F.silu(self.norm_1(x))
         if self.resample == "down":
             h, x = F.avg_pool2d(h, 2), F.avg_pool2d(x, 2)
         elif self.resample == "up":
             h, x = F.interpolate(h, scale_factor=2.0), F.interpolate(x, scale_factor=2.0)
-        h = self.conv_1(h) + self.time(F.silu(embedding))[:, :, None, None]
+        h = self.conv_1(h) + shifts[self][:, :, None, None]
         h = self.conv_2(self.dropout(F.silu(self.norm_2(h))))
         out: Tensor = self.skip(x) + h
         return out
@@ -157,8 +178,8 @@ class Attention(nn.Module):
         self.to_qkv = nn.Conv1d(channels, 3 * channels, 1)
         self.out = _zero(nn.Conv1d(channels, channels, 1))
 
-    def forward(self, x: Tensor, _embedding: Tensor) -> Tensor:
-        """Mix features x (B, C, H, W) over all pixels; the time embedding is not used."""
+    def forward(self, x: Tensor, _shifts: Shifts) -> Tensor:
+        """Mix features x (B, C, H, W) over all pixels; the timestep adds nothing here."""
         batch, channels, _, _ = x.shape
         qkv = self.to_qkv(self.norm(x).flatten(2))  # (B, 3 C, H W)
         # Each head holds its own q, k and v side by side, as in the reference's checkpoints.
@@ -170,11 +191,11 @@ class Attention(nn.Module):
 
 
 class _Steps(nn.ModuleList):
-    """Blocks in a row that all get the time embedding."""
+    """Blocks in a row that all get what the timesteps add."""
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+    def forward(self, x: Tensor, shifts: Shifts) -> Tensor:
         for block in self:
-            x = block(x, embedding)
+            x = block(x, shifts)
         return x
 
 

@@ -5,10 +5,11 @@ import math
 from typing import Any, Literal, NamedTuple
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
-from diffusionad.model import DiffusionAD
+from diffusionad.model import DiffusionAD, Draws
+from diffusionad.networks.unet import UNet
 from diffusionad.section import Section
 from diffusionad.training.ema import AveragedWeights
 from diffusionad.training.losses import LossConfig, Losses, joint_loss
@@ -20,6 +21,11 @@ class TrainingConfig(Section):
     seed: int = Field(ge=0, description="seed of weights, batches, timesteps and noise")
     steps: int = Field(gt=0, description="optimiser steps")
     batch_size: int = Field(ge=2, multiple_of=2, description="images a step, half of them normal, half anomalous")
+    accumulate: int = Field(gt=0, description="parts that a batch goes through the networks in, to save memory")
+    checkpointing: bool = Field(
+        description="whether the U-Net keeps no activations inside its blocks and computes them again going back: "
+        "a third more work, a fraction of the memory"
+    )
     flip_horizontal: bool = Field(description="mirror images left to right at random; not where a side has a meaning")
     flip_vertical: bool = Field(description="mirror images top to bottom at random")
     denoiser_learning_rate: float = Field(gt=0, description="Adam, for the reconstruction network")
@@ -35,6 +41,15 @@ class TrainingConfig(Section):
     )
     validate_every: int = Field(gt=0, description="steps between validations; the best one is kept")
     loss: LossConfig
+
+    @model_validator(mode="after")
+    def _parts_of_a_batch(self) -> "TrainingConfig":
+        if self.batch_size % (2 * self.accumulate):
+            raise ValueError(
+                f"training.batch_size = {self.batch_size} cannot be accumulated from {self.accumulate} parts with as "
+                f"many normal and anomalous images; expected a multiple of {2 * self.accumulate}"
+            )
+        return self
 
 
 class Batch(NamedTuple):
@@ -68,6 +83,10 @@ class Trainer:
             ],
             lr=config.denoiser_learning_rate,
         )
+        # Of an anomalous image whose reconstruction is dropped no loss looks at the U-Net, which works image by image.
+        self._skips = isinstance(model.reconstructor, UNet)
+        if isinstance(model.reconstructor, UNet):
+            model.reconstructor.checkpointing = config.checkpointing
         self._device = next(model.parameters()).device
         self._autocast = uses_bf16(config.precision, self._device)
 
@@ -81,11 +100,9 @@ class Trainer:
             FloatingPointError: If the loss or its gradient is not finite. The parameters and the averaged weights are
                 those before the step; the running statistics of the batch normalisation are not.
         """
-        losses = self._losses(batch)
         self.optimiser.zero_grad(set_to_none=True)
-        losses.total.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        losses = self._backward(batch)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
-        losses = losses._replace(total=losses.total.detach())
         if not (math.isfinite(float(losses.total)) and math.isfinite(float(norm))):
             parts = ", ".join(f"{name} {float(value):.4g}" for name, value in losses._asdict().items())
             raise FloatingPointError(
@@ -99,18 +116,34 @@ class Trainer:
         self.step += 1
         return losses
 
-    def _losses(self, batch: Batch) -> Losses:
+    def _backward(self, batch: Batch) -> Losses:
+        """Add up the gradients of the parts of a batch; every part has as many normal and anomalous images.
+
+        The losses and gradients of the whole are the means over the parts, save that batch normalisation takes its
+        statistics from each part.
+        """
+        count = self.config.accumulate
+        parts = []
+        for index in range(count):
+            losses = self._losses(batch, slice(index, None, count))
+            (losses.total / count).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            parts.append([loss.detach() for loss in losses])
+        return Losses(*(torch.stack(part).mean() for part in zip(*parts, strict=True)))
+
+    def _losses(self, batch: Batch, part: slice) -> Losses:
         self.model.train()
         seed = self.config.seed * 1_000_003 + self.step
         draws = self.model.draw(len(batch.images), torch.Generator().manual_seed(seed))
+        draws = draws._replace(is_needed=batch.is_normal | ~draws.is_dropped) if self._skips else draws
+        draws = Draws(*(values[part] for values in draws))
         draws = draws._replace(epsilon_s=draws.epsilon_s.to(self._device), epsilon_b=draws.epsilon_b.to(self._device))
-        images = batch.images.to(self._device, memory_format=torch.channels_last)
+        images = batch.images[part].to(self._device, memory_format=torch.channels_last)
         # Dropout takes no generator: it gets its own state of the global one, which is put back.
         with torch.random.fork_rng([self._device] if self._device.type == "cuda" else []):
             torch.manual_seed(seed)
             with torch.autocast(self._device.type, torch.bfloat16, enabled=self._autocast):
                 output = self.model(images, draws)
-        mask, is_normal = batch.mask.to(self._device), batch.is_normal.to(self._device)
+        mask, is_normal = batch.mask[part].to(self._device), batch.is_normal[part].to(self._device)
         return joint_loss(self.config.loss, output, draws, mask, is_normal)
 
     def averaged_model(self) -> DiffusionAD:

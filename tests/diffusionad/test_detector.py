@@ -8,8 +8,9 @@ from PIL import Image
 
 import diffusionad
 from diffusionad.data.images import read_image
-from diffusionad.detector import Detector, DetectorConfig, image_score
+from diffusionad.detector import Detector, DetectorConfig
 from diffusionad.model import DiffusionAD, ModelConfig
+from diffusionad.runtime.pipeline import image_score
 
 SIZE = (16, 24)
 
@@ -304,3 +305,26 @@ def test_a_config_of_another_version_is_refused(folder, old, new, text):
 )
 def test_what_is_no_batch_of_images_is_refused(detector, wrong, text):
     assert text in refusal(lambda: detector.predict(wrong))
+
+
+def test_a_large_image_is_scored_tile_by_tile(detector, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "large.png")
+
+    large = detector.predict_large(tmp_path / "large.png", overlap=4, batch_size=2)
+
+    corner = detector.predict([Image.fromarray(pixels[: SIZE[0], : SIZE[1]])])
+    assert large.anomaly_map.shape == (40, 50)
+    torch.testing.assert_close(large.anomaly_map[:8, :8], corner.anomaly_map[0, :8, :8], atol=1e-5, rtol=0)
+    assert float(large.tile_scores[0, 0]) == pytest.approx(float(corner.image_score), abs=1e-6)
+    assert large.image_score == float(large.tile_scores.max())
+    assert large.is_anomalous == (large.image_score >= detector.config.threshold)
+
+
+def test_an_image_of_one_tile_is_predicted_as_it_is(detector):
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8))
+
+    large, whole = detector.predict_large(image, overlap=2), detector.predict([image])
+
+    torch.testing.assert_close(large.anomaly_map, whole.anomaly_map[0], atol=1e-6, rtol=0)
+    assert large.image_score == float(whole.image_score)

@@ -4,10 +4,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from diffusionad.detector import image_score
 from diffusionad.diffusion.process import predict_x_0, q_sample
 from diffusionad.model import DiffusionAD, Draws, ModelConfig
 from diffusionad.reference import segmenter_state, unet_state
+from diffusionad.runtime.pipeline import image_score
 
 PARADIGMS = ("autoencoder", "iterative", "ddim", "one_step", "norm_guided")
 GOLDEN = {
@@ -171,7 +171,14 @@ def test_training_sees_what_inference_will_see(tiny_model, x_0, paradigm):
     """At the timesteps of inference and with its noise, the pass of training ends in the same logits."""
     model = build(tiny_model | {"paradigm": paradigm})
     noise = keyed_noise(x_0)
-    draws = Draws(torch.tensor([20, 20]), torch.tensor([40, 40]), noise(20), noise(40), torch.tensor([False, False]))
+    draws = Draws(
+        torch.tensor([20, 20]),
+        torch.tensor([40, 40]),
+        noise(20),
+        noise(40),
+        torch.tensor([False, False]),
+        torch.tensor([True, True]),
+    )
     if paradigm == "autoencoder":
         torch.nn.init.constant_(model.reconstructor.last.bias, 3.0)  # beyond the clamp
     if paradigm in ("iterative", "ddim"):

@@ -12,10 +12,12 @@ from PIL import Image
 from diffusionad.data.manifest import SCHEMA, manifest_digest, write_manifest
 from diffusionad.detector import Detector, DetectorConfig
 from diffusionad.model import DiffusionAD, ModelConfig
-from stages.benchmark import BenchmarkConfig, benchmark
+from stages.benchmark import BenchmarkConfig, benchmark, count_gmac, for_paradigms, read_test_images
 from stages.evaluate import EvaluationConfig, evaluate
 from stages.figures import FiguresConfig
 from stages.paths import CategoryPaths
+from stages.pictures import Gallery
+from stages.timing import Effort
 
 MODEL = Path(__file__).parents[1] / "diffusionad" / "tiny_model.json"
 CONFIG = EvaluationConfig(
@@ -155,16 +157,77 @@ def test_an_empty_test_split_is_refused(paths):
         evaluate(CONFIG, paths=paths)
 
 
+def test_every_test_image_is_predicted_once(paths, monkeypatch):
+    seen = []
+    predict = Detector.predict
+
+    def counted(self, images, **options):
+        seen.extend(images)
+        return predict(self, images, **options)
+
+    monkeypatch.setattr(Detector, "predict", counted)
+
+    evaluate(CONFIG, paths=paths)
+
+    assert sorted(file.name for file in seen) == [f"{index}.png" for index in range(8)]
+
+
+def test_the_gallery_holds_what_is_drawn_and_little_else(paths, monkeypatch):
+    monkeypatch.setattr("stages.evaluate.BATCH", 1)
+    kept, add = [], Gallery.add
+
+    def watched(self, prediction):
+        add(self, prediction)
+        kept.append(len(self._kept))
+
+    monkeypatch.setattr(Gallery, "add", watched)
+
+    evaluate(CONFIG.model_copy(update={"pictures": 1}), paths=paths)
+
+    assert len(kept) == 8
+    assert max(kept) <= 4
+    assert {file.stem for file in paths.pictures.iterdir()} == {"best", "missed", "false_alarms", "borderline"}
+
+
+def test_what_rounding_the_maps_may_have_cost_is_told(paths):
+    evaluate(CONFIG, paths=paths)
+
+    assert 0 <= metrics(paths)["pixel_rounding"] < 0.1
+
+
 def test_the_benchmark_keeps_what_depends_on_the_machine_apart(paths):
-    config = BenchmarkConfig(batch_sizes=(1, 2), rounds=2, warmup=0, long_rounds=0)
+    effort = Effort(threads=(1,), rounds=2, warmup=0, long_rounds=1)
+    config = BenchmarkConfig(batch_sizes=(1, 2), stage=effort, bench=effort)
 
     benchmark(config, paths=paths)
-    first = paths.benchmark.read_bytes()
-    benchmark(config, paths=paths)
 
-    assert paths.benchmark.read_bytes() == first
-    cost = json.loads(first)["gmac_per_image"]
+    cost = json.loads(paths.benchmark.read_bytes())["gmac_per_image"]
+    detectors = for_paradigms(Detector.load(paths.model))
+    again = count_gmac(detectors, read_test_images(detectors["norm_guided"], 1, paths))
+    assert cost == {name: round(value, 4) for name, value in again.items()}
+    assert set(cost) == {"autoencoder", "one_step", "norm_guided", "ddim", "iterative"}
     assert cost["one_step"] < cost["norm_guided"] < cost["iterative"]
-    times = json.loads(paths.latency.read_text())["predict"]
-    assert set(times["norm_guided"]) == {"batch_1", "batch_2"}
-    assert times["norm_guided"]["batch_1"]["ms_p50"] > 0
+    latency = json.loads(paths.latency.read_text())
+    assert latency["calibration"][0]["gemm_gflops"] > 0
+    assert latency["calibration"][0]["copy_gib_per_s"] > 0
+    assert (
+        set(latency["predict"]["norm_guided"]) == {"torch-fp32", "onnx-fp32", "openvino-fp32"} == set(latency["memory"])
+    )
+    assert set(latency["predict"]["norm_guided"]["onnx-fp32"]) == {"batch_1_threads_1", "batch_2_threads_1"}
+    assert set(latency["predict"]["iterative"]) == {"torch-fp32"}
+    assert all(one["peak_memory_mib"] > 50 for one in latency["memory"].values())
+    table = pd.read_csv(paths.latency_table)
+    assert len(table) == len(set(table["name"])) == 5 * 2 + 2
+    assert ((table["share_of_peak"] > 0) & (table["ms_p50"] <= table["ms_p95"])).all()
+    with Image.open(paths.latency_figure) as figure:
+        assert figure.width == 840
+
+
+def test_a_walk_is_timed_by_torch_alone(paths):
+    effort = Effort(threads=(1,), rounds=1, warmup=0, long_rounds=0)
+    file = paths.model / "model.json"
+    file.write_text(file.read_text().replace('"paradigm": "norm_guided"', '"paradigm": "ddim"'))
+
+    benchmark(BenchmarkConfig(batch_sizes=(1,), stage=effort, bench=effort), paths=paths)
+
+    assert set(json.loads(paths.latency.read_text())["memory"]) == {"torch-fp32"}

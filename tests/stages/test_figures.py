@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from diffusionad.metrics.tally import tally
 from stages.figures import FiguresConfig, absent, image_figures, pixel_figures, threshold_figures
 
 CONFIG = FiguresConfig(fpr_limit=0.3, resamples=100, seed=0)
@@ -35,7 +36,8 @@ def test_pixel_figures_carry_the_prefix_of_their_defects():
     mask = np.zeros((4, 4), bool)
     mask[1:3, 1:3] = True
 
-    figures = pixel_figures(CONFIG, "synthetic_", [mask.astype(float), np.zeros((4, 4))], [mask, ~mask & mask])
+    maps, masks = [mask.astype(float), np.zeros((4, 4))], [mask, ~mask & mask]
+    figures = pixel_figures(CONFIG, "synthetic_", maps, masks, tally(maps, masks))
 
     assert figures["synthetic_pixel_pro"] == pytest.approx(1)
     assert not any(name.startswith("pixel") for name in figures)

@@ -23,6 +23,7 @@ from stages.params import read_section
 from stages.paths import CategoryPaths
 from stages.selection import OperatingPointConfig
 from stages.synthesize import SyntheticSetsConfig, synthesize
+from stages.timing import Effort
 from stages.train import train
 
 ROOT = Path(__file__).parents[2]
@@ -150,7 +151,8 @@ def test_the_rival_goes_through_the_same_stages(paths):
         }
     )
     evaluate(figures, paths=paths)
-    benchmark(BenchmarkConfig(batch_sizes=(1,), rounds=2, warmup=0, long_rounds=1), paths=paths)
+    effort = Effort(threads=(1,), rounds=2, warmup=0, long_rounds=1)
+    benchmark(BenchmarkConfig(batch_sizes=(1,), stage=effort, bench=effort), paths=paths)
 
     metrics, cost = json.loads(paths.metrics.read_text()), json.loads(paths.benchmark.read_text())
     assert metrics["image_auroc"] == 1.0

@@ -55,3 +55,11 @@ def test_rounds_are_interleaved_and_begin_with_another_call_each_time(clock):
 def test_nothing_to_measure_is_refused(clock, names, rounds, warmup):
     with pytest.raises(ValueError, match="expected calls, rounds >= 1 and warmup >= 0"):
         measure({name: clock.take(name, 1) for name in names}, rounds, warmup)
+
+
+def test_another_clock_may_count(clock):
+    ticks = iter(range(100))
+
+    times = measure({"a": clock.take("a", 60)}, rounds=3, warmup=0, clock=lambda: float(next(ticks)))
+
+    assert times["a"].ms_p50 == 1000

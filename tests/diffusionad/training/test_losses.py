@@ -23,7 +23,7 @@ def case():
     hat_s, hat_b = (hat.clone().requires_grad_() for hat in hats)
     snr_s, snr_b = torch.tensor([20.0, 2.0]), torch.tensor([0.5, 10.0])
     output = TrainingOutput(hat_s, hat_b, snr_s, snr_b, *images, logits)
-    return output, Draws(t, t + 9, *epsilons, is_dropped=t < 0), mask
+    return output, Draws(t, t + 9, *epsilons, is_dropped=t < 0, is_needed=t >= 0), mask
 
 
 def test_the_losses_are_those_of_the_authors(golden):
@@ -34,7 +34,7 @@ def test_the_losses_are_those_of_the_authors(golden):
     losses = joint_loss(
         CONFIG,
         TrainingOutput(hat_s, hat_b, None, None, x_0, x_0_hat, torch.logit(anomaly_map)),
-        Draws(t, t, epsilon_s, epsilon_b, is_dropped=t < 0),
+        Draws(t, t, epsilon_s, epsilon_b, is_dropped=t < 0, is_needed=t >= 0),
         mask,
         torch.from_numpy(golden["labels"]) == 0,
     )

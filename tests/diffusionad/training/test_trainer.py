@@ -3,15 +3,18 @@ import json
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from diffusionad.model import DiffusionAD, ModelConfig
-from diffusionad.training.losses import LossConfig
+from diffusionad.training.losses import LossConfig, joint_loss
 from diffusionad.training.trainer import Batch, Trainer, TrainingConfig, learning_rate_factor, uses_bf16
 
 CONFIG = TrainingConfig(
     seed=0,
     steps=30,
     batch_size=4,
+    accumulate=1,
+    checkpointing=False,
     flip_horizontal=False,
     flip_vertical=False,
     denoiser_learning_rate=5e-3,
@@ -215,3 +218,61 @@ def test_training_in_bf16_gives_finite_losses_and_float32_weights(tiny_model, ba
 
     assert losses.total.isfinite()
     assert {value.dtype for value in one.model.parameters()} == {torch.float32}
+
+
+def test_a_batch_in_parts_moves_the_denoiser_as_the_whole_does(tiny_model, batch):
+    """Where the segmenter does not reach it: that one normalises by the statistics of each part."""
+    free = CONFIG.model_copy(update={"gradient_clip": 1e9})
+    section = tiny_model | {"reconstruction_dropout": 1.0}
+    whole, parts = trainer(section, free), trainer(section, free.model_copy(update={"accumulate": 2}))
+
+    losses = [one.train_step(batch) for one in (whole, parts)]
+
+    assert float(losses[1].noise) == pytest.approx(float(losses[0].noise), rel=1e-5)
+    for one, other in zip(parts.model.reconstructor.parameters(), whole.model.reconstructor.parameters(), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
+
+
+def test_a_batch_that_cannot_be_halved_in_each_part_is_refused():
+    with pytest.raises(ValidationError, match=r"training.batch_size = 4 cannot be accumulated from 4 parts"):
+        TrainingConfig.model_validate(CONFIG.model_dump() | {"accumulate": 4, "loss": CONFIG.loss})
+
+
+def test_checkpointing_keeps_less_and_learns_the_same(tiny_model, batch):
+    kept = []
+
+    def keep(tensor):
+        kept[-1] += tensor.nbytes
+        return tensor
+
+    trained = []
+    for checkpointing in (False, True):
+        kept.append(0)
+        trained.append(trainer(tiny_model, CONFIG.model_copy(update={"checkpointing": checkpointing})))
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            trained[-1].train_step(batch)
+
+    plain, thrifty = (parameters(one.model) for one in trained)
+    assert kept[1] < 0.8 * kept[0]
+    assert all(torch.equal(plain[name], thrifty[name]) for name in plain)
+
+
+def test_what_no_loss_looks_at_is_not_denoised_and_nothing_else_changes(tiny_model, batch):
+    one = trainer(tiny_model | {"reconstruction_dropout": 0.5})
+    draws = one.model.draw(4, torch.Generator().manual_seed(0))
+    draws = draws._replace(is_dropped=torch.tensor([True, False, True, False]))
+    seen, losses, gradients = [], [], []
+    one.model.reconstructor.register_forward_pre_hook(lambda _module, given: seen.append(len(given[0])))
+
+    for needed in (draws.is_needed, batch.is_normal | ~draws.is_dropped):
+        used = draws._replace(is_needed=needed)
+        one.model.zero_grad()
+        loss = joint_loss(CONFIG.loss, one.model(batch.images, used), used, batch.mask, batch.is_normal)
+        loss.total.backward()
+        losses.append(loss)
+        gradients.append([parameter.grad.clone() for parameter in one.model.parameters()])
+
+    assert seen == [8, 6]
+    torch.testing.assert_close(losses[0], losses[1], atol=1e-6, rtol=0)
+    for before, after in zip(*gradients, strict=True):
+        torch.testing.assert_close(before, after, atol=1e-5, rtol=1e-4)

@@ -1,0 +1,1 @@
+"""How a trained model runs: torch, ONNX Runtime or OpenVINO behind one call, and what each must agree on."""

@@ -1,0 +1,79 @@
+"""What users pass -> batches of tensors; files are read while the batch before them is worked on."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from diffusionad.data.decode import load, to_rgb
+from diffusionad.data.images import read_image, resize_image
+
+Images = Tensor | Sequence[str | Path | Image.Image]
+"""Float tensor (B, 3, H, W) in [0, 1], or paths and PIL images of any size."""
+
+
+def batches(images: Images, size: tuple[int, int], batch_size: int) -> Iterator[Tensor]:
+    """Bring images to what a model takes: float32 in [0, 1] on the CPU, shape (at most batch_size, 3, *size).
+
+    Raises:
+        ValueError: If a file is not an image, or a tensor has another shape, type or range.
+    """
+    if isinstance(images, (str, Path, Image.Image)):
+        raise ValueError(  # noqa: TRY004  # what a caller can get wrong is a ValueError, here as in all rooms
+            f"expected a list of images, got one {type(images).__name__}; put it into a list"
+        )
+    starts = range(0, len(images), batch_size)
+    if isinstance(images, Tensor):
+        _check_tensor(images)
+        for start in starts:
+            yield _resized(images[start : start + batch_size].cpu().float(), size)
+        return
+    with ThreadPoolExecutor(max_workers=1) as worker:
+        coming = None
+        for start in starts:
+            batch = read(images[start : start + batch_size], size) if coming is None else coming.result()
+            following = images[start + batch_size : start + 2 * batch_size]
+            coming = worker.submit(read, following, size) if len(following) else None
+            yield batch
+
+
+def read(images: Sequence[str | Path | Image.Image], size: tuple[int, int]) -> Tensor:
+    """Read paths and PIL images: (B, 3, *size), float32 in [0, 1].
+
+    Raises:
+        ValueError: If something is neither, or not a readable image.
+    """
+    return torch.from_numpy(np.stack([_prepare(image, size) for image in images])).permute(0, 3, 1, 2)
+
+
+def _prepare(image: str | Path | Image.Image, size: tuple[int, int]) -> NDArray[np.float32]:
+    if isinstance(image, Image.Image):
+        # Loaded as a file is: turned upright by its EXIF tag.
+        return resize_image(to_rgb(load(image, "PIL image"), "PIL image"), size)
+    if not isinstance(image, (str, Path)):
+        raise ValueError(  # noqa: TRY004  # as above
+            f"expected paths or PIL images, got a {type(image).__name__}; arrays go in as one tensor (B, 3, H, W)"
+        )
+    return read_image(Path(image), size)
+
+
+def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:
+    if tuple(images.shape[2:]) == size:
+        return images
+    arrays = images.permute(0, 2, 3, 1).numpy()
+    resized = [resize_image(array, size) for array in arrays]
+    return torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2)
+
+
+def _check_tensor(images: Tensor) -> None:
+    if images.dim() != 4 or images.shape[1] != 3 or not images.is_floating_point():  # noqa: PLR2004  # (B, 3, H, W)
+        raise ValueError(f"expected a float tensor (B, 3, H, W), got {images.dtype} of shape {tuple(images.shape)}")
+    if images.numel() and not (images.min() >= 0 and images.max() <= 1):
+        raise ValueError(
+            f"expected values in [0, 1], got {float(images.min()):.3g} to {float(images.max()):.3g}; divide by 255?"
+        )

@@ -1,0 +1,164 @@
+"""The runtimes behind one call: images and noise in, mask logits and reconstructions out, all on the CPU.
+
+ONNX Runtime and OpenVINO are extras: nothing of them is imported before one of them is asked for.
+"""
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from diffusionad.runtime.pipeline import Output, Pipeline
+
+Runtime = Literal["torch", "onnx", "openvino"]
+Precision = Literal["fp32", "bf16", "int8"]
+
+Engine = Callable[[Tensor, Tensor], Output]
+"""Images (B, 3, H, W) in [0, 1] and noise (levels, B, 3, H, W), float32 on the CPU -> Output on the CPU."""
+
+MODULES: dict[Runtime, str] = {"torch": "torch", "onnx": "onnxruntime", "openvino": "openvino"}
+EXPORTS: tuple[tuple[Runtime, Precision], ...] = (
+    ("onnx", "fp32"),
+    ("onnx", "int8"),
+    ("openvino", "fp32"),
+    ("openvino", "bf16"),
+    ("openvino", "int8"),
+)
+"""What can be exported; ONNX Runtime has no bf16 convolution on a CPU."""
+
+
+class Variant(NamedTuple):
+    """A runtime at a precision."""
+
+    runtime: Runtime
+    precision: Precision
+
+    def __str__(self) -> str:
+        return f"{self.runtime}-{self.precision}"
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Import a package of an extra.
+
+    Raises:
+        ValueError: If it is not installed; names the extra.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError:
+        raise ValueError(f"{module} is not installed; run `.venv/bin/pip install -e '.[{extra}]'`") from None
+
+
+def torch_engine(pipeline: Pipeline, precision: Precision = "fp32", *, compiled: bool = False) -> Engine:
+    """Run a pipeline by torch, channels last and without autograd, on the device of its weights.
+
+    Args:
+        pipeline: Of a model in evaluation mode.
+        precision: fp32, or bf16 by autocast.
+        compiled: Whether `torch.compile` fuses it; minutes at the first call of each batch size, and it needs a C++
+            compiler.
+
+    Raises:
+        ValueError: If the CPU has no bf16 instructions and bf16 is asked for, or int8 is.
+    """
+    device = pipeline.signal.device
+    if precision == "int8":
+        raise ValueError("torch has no int8 runtime here; export to onnx or openvino")
+    if precision == "bf16" and device.type == "cpu" and not has_bf16():
+        raise ValueError("this CPU has no bf16 instructions and emulates them, many times slower; use fp32")
+    run: Callable[[Tensor, Tensor], Output] = torch.compile(pipeline) if compiled else pipeline
+
+    @torch.inference_mode()
+    def engine(images: Tensor, noise: Tensor) -> Output:
+        images = images.to(device, memory_format=torch.channels_last)
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            output = run(images, noise.to(device))
+        return Output(*(part.float().cpu() for part in output))
+
+    return engine
+
+
+def has_bf16() -> bool:
+    """Whether the CPU multiplies bf16 numbers in hardware."""
+    return bool(torch.cpu._is_avx512_bf16_supported())  # noqa: SLF001  # torch has no public name for it
+
+
+def onnx_engine(file: Path, threads: int) -> Engine:
+    """Open an exported file in ONNX Runtime on the CPU.
+
+    Raises:
+        ValueError: If ONNX Runtime is not installed, or the file is not a model.
+    """
+    runtime = require("onnxruntime", "onnx")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads
+    # Threads that spin between calls take the processor from whatever reads the next images.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        session = runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    # ONNX Runtime's errors have no base but this.
+    except Exception as error:  # noqa: BLE001
+        raise ValueError(f"{file}: ONNX Runtime cannot read it: {' '.join(str(error).split())}") from None
+    inputs = {node.name for node in session.get_inputs()}
+
+    def engine(images: Tensor, noise: Tensor) -> Output:
+        feed = {"images": images.contiguous().numpy(), "noise": noise.contiguous().numpy()}
+        answers = session.run(list(Output._fields), {name: feed[name] for name in inputs})
+        return Output(*map(torch.from_numpy, answers))
+
+    return engine
+
+
+def openvino_engine(file: Path, precision: Precision, threads: int) -> Engine:
+    """Open an exported file in OpenVINO on the CPU; each batch size is compiled when it first comes.
+
+    Raises:
+        ValueError: If OpenVINO is not installed, or the file is not a model.
+    """
+    openvino = require("openvino", "openvino")
+    core = openvino.Core()
+    settings = {
+        "INFERENCE_NUM_THREADS": threads,
+        "PERFORMANCE_HINT": "LATENCY",
+        # Said outright: on its own, OpenVINO takes bf16 where the processor has it.
+        "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+    }
+    try:
+        model = core.read_model(file)
+    # OpenVINO's errors have no base but RuntimeError.
+    except RuntimeError as error:
+        raise ValueError(f"{file}: OpenVINO cannot read it: {' '.join(str(error).split())}") from None
+    requests: dict[int, Any] = {}
+
+    def engine(images: Tensor, noise: Tensor) -> Output:
+        batch = len(images)
+        if batch not in requests:
+            shapes = {"images": list(images.shape), "noise": list(noise.shape)}
+            static = model.clone()
+            static.reshape({node.any_name: shapes[node.any_name] for node in static.inputs})
+            requests[batch] = core.compile_model(static, "CPU", settings).create_infer_request()
+        request = requests[batch]
+        feed = {"images": images.contiguous().numpy(), "noise": noise.contiguous().numpy()}
+        request.infer({node.any_name: feed[node.any_name] for node in model.inputs})
+        # Copied: the request writes into the same memory at the next call.
+        return Output(*(torch.from_numpy(request.get_tensor(name).data.copy()) for name in Output._fields))
+
+    return engine
+
+
+def open_engine(folder: Path, variant: Variant, threads: int) -> Engine:
+    """Open what `runtime.export` left in a folder.
+
+    Raises:
+        ValueError: If the runtime is not installed, or the file is missing or damaged.
+    """
+    found = [folder / name for name in ("model.onnx", "model.xml") if (folder / name).is_file()]
+    if not found:
+        raise ValueError(f"{folder}: no exported model here; run `diffusionad export`")
+    if variant.runtime == "onnx":
+        return onnx_engine(found[0], threads)
+    return openvino_engine(found[0], variant.precision, threads)

@@ -1,0 +1,124 @@
+"""A pipeline as one file: images and noise in, mask logits, reconstruction and image score out.
+
+The batch is free, the size of the images is the model's. ONNX Runtime and OpenVINO both read the ONNX file; int8 is
+made by the runtime's own quantiser (ONNX Runtime: QDQ; OpenVINO: NNCF), since what one wrote the other misreads.
+"""
+
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from diffusionad.runtime.engines import Variant, require
+from diffusionad.runtime.pipeline import Output, Pipeline, image_score
+
+OPSET = 17
+"""The newest that torch's tracing exporter writes."""
+
+Calibration = Iterable[tuple[Tensor, Tensor]]
+"""Images (1, 3, H, W) and noise (levels, 1, 3, H, W), of normal training images."""
+
+
+def write_export(pipeline: Pipeline, variant: Variant, calibration: Calibration, folder: Path) -> None:
+    """Write what a runtime reads into an existing folder: model.onnx, or model.xml and model.bin.
+
+    Args:
+        pipeline: In fp32, of a model in evaluation mode on the CPU.
+        variant: For which runtime and precision. bf16 is fp32 in the file: the runtime rounds as it computes.
+        calibration: For int8; ranges of activations are taken from it.
+        folder: Where to.
+
+    Raises:
+        ValueError: If a package is not installed.
+    """
+    file = folder / "model.onnx"
+    write_onnx(pipeline, file)
+    if variant.precision != "int8":
+        return
+    feeds = [_feed(pipeline, images, noise) for images, noise in calibration]
+    if variant.runtime == "onnx":
+        _quantise_onnx(file, feeds)
+    else:
+        _quantise_openvino(file, feeds)
+
+
+def write_onnx(pipeline: Pipeline, file: Path) -> None:
+    """Trace the pipeline into an ONNX file.
+
+    The tracing exporter, not the newer one of torch.export, which fixes the batch of this graph to that of its example
+    and takes ten times as long.
+    """
+    require("onnx", "onnx")
+    height, width = pipeline.model.image_size
+    images = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(len(pipeline.timesteps), *images.shape, generator=torch.Generator().manual_seed(1))
+    inputs = {"images": {0: "batch"}, "noise": {1: "batch"}} if pipeline.timesteps else {"images": {0: "batch"}}
+    outputs = {name: {0: "batch"} for name in (*Output._fields, "image_score")}
+    with warnings.catch_warnings(), torch.no_grad():
+        # It warns of its age, and of every shape that it writes down as a constant, which sizes here are.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            _Scored(pipeline),
+            (images, noise),
+            str(file),
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=["images", "noise"],
+            output_names=list(outputs),
+            dynamic_axes=inputs | outputs,
+        )
+
+
+class _Scored(nn.Module):
+    """A pipeline with the image score, which a program without this package would have to take itself."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        super().__init__()
+        self.pipeline = pipeline
+
+    def forward(self, images: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        output = self.pipeline(images, noise)
+        return *output, image_score(output.mask_logits, self.pipeline.model.config.top_k_fraction)
+
+
+def _feed(pipeline: Pipeline, images: Tensor, noise: Tensor) -> dict[str, Any]:
+    feed = {"images": images.contiguous().numpy()}
+    return feed | {"noise": noise.contiguous().numpy()} if pipeline.timesteps else feed
+
+
+def _quantise_onnx(file: Path, feeds: list[dict[str, Any]]) -> None:
+    quantization = require("onnxruntime.quantization", "onnx")
+    prepared = file.with_name("prepared.onnx")
+    quantization.quant_pre_process(str(file), str(prepared), skip_symbolic_shape=True)
+    quantization.quantize_static(
+        str(prepared),
+        str(file),
+        _Reader(iter(feeds)),
+        quant_format=quantization.QuantFormat.QDQ,
+        op_types_to_quantize=["Conv"],
+        per_channel=True,
+        # Signed weights of 7 bits: without VNNI, sums of 8-bit products overflow.
+        reduce_range=True,
+    )
+    prepared.unlink()
+
+
+def _quantise_openvino(file: Path, feeds: list[dict[str, Any]]) -> None:
+    openvino, nncf = require("openvino", "openvino"), require("nncf", "openvino")
+    model = openvino.Core().read_model(file)
+    quantised = nncf.quantize(model, nncf.Dataset(feeds), subset_size=len(feeds))
+    openvino.save_model(quantised, file.with_suffix(".xml"), compress_to_fp16=False)
+    file.unlink()
+
+
+class _Reader:
+    """What ONNX Runtime's quantiser reads its calibration data from."""
+
+    def __init__(self, feeds: Iterator[dict[str, Any]]) -> None:
+        self._feeds = feeds
+
+    def get_next(self) -> dict[str, Any] | None:
+        return next(self._feeds, None)

@@ -1,0 +1,125 @@
+"""What the claims of docs/performance.md are measured against: the same work, done plainly."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from sklearn.metrics import average_precision_score, roc_auc_score
+from torch import Tensor
+
+from diffusionad.detector import Detector
+from diffusionad.diffusion.process import predict_x_0, q_sample
+from diffusionad.metrics.pro import pro
+from diffusionad.metrics.sweep import auroc, average_precision, f1
+from diffusionad.metrics.tally import sweep_tally, tally
+from diffusionad.model import DiffusionAD, Paradigm
+
+THRESHOLDS = 200
+FPR_LIMIT = 0.3
+
+Arrays = NDArray[np.float32]
+Marks = NDArray[np.bool_]
+
+
+def two_passes(model: DiffusionAD, images: Tensor, noise: Tensor) -> Callable[[], Tensor]:
+    """The authors' formulation: a pass a noise level, eqs. (7) and (8) as written, NCHW, fp32; autograd off."""
+    guidance, schedule = model.config.guidance, model.schedule
+    t_s, t_b = (torch.full((len(images),), t) for t in (guidance.t_s, guidance.t_b))
+
+    @torch.inference_mode()
+    def call() -> Tensor:
+        x_0 = model.to_range(images)
+        x_t_s, x_t_b = q_sample(schedule, x_0, t_s, noise[0]), q_sample(schedule, x_0, t_b, noise[1])
+        epsilon_hat_s, epsilon_hat_b = model.denoise(x_t_s, t_s), model.denoise(x_t_b, t_b)
+        x_0_hat_b = predict_x_0(schedule, x_t_b, t_b, epsilon_hat_b).clamp(-1, 1)
+        n_t_s = q_sample(schedule, x_0_hat_b, t_s, epsilon_hat_s)
+        deviation = (1 - schedule.alpha_bar(t_s, like=x_0)).sqrt()
+        guided = epsilon_hat_s - deviation * guidance.scale * (n_t_s - x_t_s)
+        x_0_hat = predict_x_0(schedule, x_t_s, t_s, guided).clamp(-1, 1)
+        return torch.sigmoid(model.segment(x_0, x_0_hat))
+
+    return call
+
+
+def plain(model: DiffusionAD, images: Tensor, noise: Tensor) -> Callable[[], Tensor]:
+    """The model as torch runs it when nothing is done for speed: fp32, NCHW, autograd off."""
+    levels = dict(zip((model.config.guidance.t_s, model.config.guidance.t_b), noise, strict=True))
+
+    @torch.inference_mode()
+    def call() -> Tensor:
+        x_0 = model.to_range(images)
+        return torch.sigmoid(model.segment(x_0, model.reconstruct(x_0, levels.__getitem__)))
+
+    return call
+
+
+def rebuild(detector: Detector) -> DiffusionAD:
+    """The model of a detector again, in NCHW and evaluation mode.
+
+    Raises:
+        ValueError: If it is another kind of model.
+    """
+    model = detector.config.build()
+    if not isinstance(model, DiffusionAD):
+        raise ValueError(  # noqa: TRY004  # what a user can cause is a ValueError
+            "the claims are about DiffusionAD; train one, or take `CLAIMS=metrics,memory`"
+        )
+    model.load_state_dict(detector.weights)
+    return model.eval()
+
+
+def reconstruction(detector: Detector, paradigm: Paradigm) -> Callable[[], Tensor]:
+    """The reconstruction of one image alone, by torch with channels last."""
+    x_0 = torch.rand(1, 3, *detector.config.image_size, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(x_0.shape, generator=torch.Generator().manual_seed(1))
+    model = rebuild(detector)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs leave it out
+
+    @torch.inference_mode()
+    def call() -> Tensor:
+        return model.reconstruct(x_0, lambda _key: noise, paradigm)
+
+    return call
+
+
+def random_maps(count: int, side: int, seed: int) -> tuple[Arrays, Marks]:
+    """Noise in which every other image has a few brighter discs, (count, side, side), and where they are."""
+    rng = np.random.default_rng(seed)
+    maps = rng.standard_normal((count, side, side), np.float32)
+    masks = np.zeros(maps.shape, np.bool_)
+    rows, columns = np.ogrid[:side, :side]
+    for image in range(0, count, 2):
+        for _ in range(3):
+            top, left = rng.integers(0, side, 2)
+            radius = rng.integers(3, side // 8)
+            masks[image] |= (rows - top) ** 2 + (columns - left) ** 2 < radius**2
+    maps += 1.5 * masks
+    return maps, masks
+
+
+def slow_metrics(maps: Arrays, masks: Marks) -> tuple[float, float, float]:
+    """AUROC and average precision by scikit-learn, PRO by a loop over thresholds and regions."""
+    truth, scores = masks.ravel(), maps.ravel()
+    regions = [
+        (image, labels == number)
+        for image, mask in enumerate(masks)
+        for labels, count in [ndimage.label(mask, np.ones((3, 3)))]
+        for number in range(1, count + 1)
+    ]
+    rates, overlaps = [], []
+    for threshold in np.linspace(scores.max(), scores.min(), THRESHOLDS):
+        flagged = maps >= threshold
+        rates.append((flagged & ~masks).sum() / (~masks).sum())
+        overlaps.append(np.mean([flagged[image][region].mean() for image, region in regions]))
+    kept = np.asarray(rates) <= FPR_LIMIT
+    area = np.trapezoid(np.asarray(overlaps)[kept], np.asarray(rates)[kept]) / FPR_LIMIT
+    return float(roc_auc_score(truth, scores)), float(average_precision_score(truth, scores)), float(area)
+
+
+def tallied_metrics(maps: Arrays, masks: Marks) -> tuple[float, float, float, float]:
+    """All pixel figures in bounded memory."""
+    steps = sweep_tally(tally(maps, masks))
+    figures = auroc(steps), average_precision(steps), pro(steps, FPR_LIMIT), f1(steps).max()
+    return tuple(map(float, figures))  # type: ignore[return-value]  # four of them
