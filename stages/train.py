@@ -27,6 +27,7 @@ from stages.feed import batches, load_pool
 from stages.files import atomic_file, atomic_folder
 from stages.params import ImageConfig, read_section
 from stages.paths import CategoryPaths
+from stages.processes import Place, joined
 from stages.resume import Best, Record, State, fingerprint
 from stages.synthetic import read_synthetic, to_tensor
 
@@ -61,12 +62,14 @@ def train(
     *,
     paths: CategoryPaths,
     state: Path,
+    place: Place,
 ) -> None:
     """Read the images, their foreground and what stage `synthesize` left; write the model and its history.
 
     The model kept is the best one on the validation set, by the mean of image AUROC and pixel AP of its averaged
     weights. `state` is a folder outside the outs of DVC that holds what a killed training needs to go on; a training
-    that went on ends in the same bytes as one that was never stopped.
+    that went on ends in the same bytes as one that was never stopped. Where several processes share `place.share`, all
+    read the same files, hold the same weights and validate, and the first of them writes.
 
     Raises:
         ValueError: If there is too little to train on.
@@ -77,8 +80,8 @@ def train(
     validation = _load_validation(rows[rows["split"] == "val"], size, paths)
     synthesis = SynthesisConfig.model_validate_json((paths.synthetic / "settings.json").read_bytes())
     torch.manual_seed(training.seed)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    trainer = Trainer(DiffusionAD(model, size).to(device), training)
+    share = place.share
+    trainer = Trainer(DiffusionAD(model, size).to(place.device), training, share)
     config = DetectorConfig(
         dataset=paths.dataset,
         category=paths.category,
@@ -88,15 +91,15 @@ def train(
         threshold=0.0,
         model=model,
     )
-    saved = State(state, fingerprint((model, training), size, paths))
+    saved = State(state, fingerprint((model, training), size, paths, share.processes))
     records, best = saved.load(trainer)
     losses: list[Losses] = []
     progress = tqdm(
-        batches(pool, synthesis, training, size, trainer.step),
+        batches(pool, synthesis, training, size, trainer.step, share),
         initial=trainer.step,
         total=training.steps,
         desc=f"train {paths.dataset}/{paths.category}",
-        disable=None,
+        disable=None if share.writes else True,
     )
     for batch in progress:
         losses.append(trainer.train_step(batch))
@@ -106,8 +109,11 @@ def train(
             if best is None or _quality(records[-1]) > _quality(best["record"]):
                 best = Best(record=records[-1], weights=trainer.averaged_model().state_dict())
             progress.set_postfix({key: f"{records[-1][key]:.3f}" for key in ("val_image_auroc", "val_pixel_ap")})
-            saved.save(trainer, records, best)
-            _write_history(records, paths.history)
+            if share.writes:
+                saved.save(trainer, records, best)
+                _write_history(records, paths.history)
+    if not share.writes:
+        return
     assert best is not None  # noqa: S101  # the last step always validates
     _publish(best, config, validation, operating_point, paths)
     _write_history(records, paths.history)
@@ -170,14 +176,16 @@ def _write_history(records: list[Record], path: Path) -> None:
 
 
 def _stage(_key: str, paths: CategoryPaths) -> None:
-    train(
-        read_section(ImageConfig, "image").size,
-        read_section(ModelConfig, "model"),
-        read_section(TrainingConfig, "training"),
-        read_section(OperatingPointConfig, "operating_point"),
-        paths=paths,
-        state=Path(".local", "training", paths.dataset, paths.category),
-    )
+    with joined() as place:
+        train(
+            read_section(ImageConfig, "image").size,
+            read_section(ModelConfig, "model"),
+            read_section(TrainingConfig, "training"),
+            read_section(OperatingPointConfig, "operating_point"),
+            paths=paths,
+            state=Path(".local", "training", paths.dataset, paths.category),
+            place=place,
+        )
 
 
 def main() -> None:
