@@ -7,9 +7,11 @@ export DVC_NO_ANALYTICS := 1
 export GX_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export PREFECT_CLI_PROMPT := false
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test lint ui setup setup-dev clean
+.PHONY: help repro test lint ui serve setup setup-dev clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +32,9 @@ lint: setup-dev  ## style, types and import rules
 ui: setup  ## MLflow on the runs and versions of this checkout, at http://127.0.0.1:5000
 	-$(BIN)/diffusionad track --all
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(CURDIR)/.local/mlflow/mlflow.db
+
+serve: setup  ## the flows with the schedules of params.yaml, until stopped; Prefect at http://127.0.0.1:4200
+	$(BIN)/diffusionad serve
 
 setup: $(VENV)/.installed  ## make .venv with the pinned requirements; skipped when up to date
 setup-dev: $(VENV)/.installed-dev

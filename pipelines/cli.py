@@ -8,16 +8,18 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import sqlalchemy.exc
 from filelock import Timeout
 from mlflow.exceptions import MlflowException
+from ruamel.yaml import YAML
 
 from pipelines import registry
 from pipelines.catalogue import Entry, find
 from pipelines.decision import Decision
 from pipelines.journal import aliases, read_events
+from pipelines.launcher import launch_flow, launch_schedules
 from pipelines.prediction import predict_folder
 from pipelines.promotion import promote
 from pipelines.reproduce import reproduce
@@ -135,6 +137,44 @@ def _reproduce(options: argparse.Namespace) -> int:
     return 0 if made.is_same else 1
 
 
+def _run(options: argparse.Namespace) -> int:
+    _entries(options)
+    return launch_flow("training", {"dataset": options.dataset, "category": options.category})
+
+
+def _retrain(options: argparse.Namespace) -> int:
+    _entries(options)
+    names = ("dataset", "category", "force", "commit", "publish")
+    return launch_flow("retraining", {name: getattr(options, name) for name in names})
+
+
+def _score(options: argparse.Namespace) -> int:
+    (entry,) = _entries(options)
+    out = str(options.out) if options.out else None
+    return launch_flow("scoring", {**entry.paths._asdict(), "source": options.source, "out": out})
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    _entries(options)
+    settings = dict(_values(text) for text in options.set)
+    return launch_flow(
+        "sweep",
+        {"dataset": options.dataset, "category": options.category, "seeds": options.seeds, "settings": settings},
+    )
+
+
+def _values(text: str) -> tuple[str, list[Any]]:
+    """Read `training.steps=300,600`; the values as YAML reads them."""
+    name, equals, values = text.partition("=")
+    if not equals:
+        raise ValueError(f"--set {text}: expected SETTING=VALUE,VALUE")
+    return name, YAML(typ="safe").load(f"[{values}]")
+
+
+def _serve(_: argparse.Namespace) -> int:
+    return launch_schedules()
+
+
 def _entries(options: argparse.Namespace) -> list[Entry]:
     if getattr(options, "all", False):
         return find(None, None)
@@ -177,6 +217,18 @@ def _parser() -> argparse.ArgumentParser:
     predictor.add_argument("--model", required=True, help="models:/NAME@champion, models:/NAME/3 or a path")
     predictor.add_argument("folder", type=Path, metavar="FOLDER")
     predictor.add_argument("--out", type=Path, required=True, help="folder for the table and the pictures")
+    add_for_category("run", _run, "run the flow `training`: stages, run, version, gate, champion or report")
+    retrainer = add_for_category("retrain", _retrain, "train again in a worktree, if data, code or settings changed")
+    retrainer.add_argument("--force", action="store_true", help="look at the data again though nothing seems changed")
+    retrainer.add_argument("--commit", action="store_true", help="commit dvc.lock on a branch retraining/...")
+    retrainer.add_argument("--publish", action="store_true", help="and push that branch to origin")
+    scorer = add_for_category("score", _score, "score the images that the champion has not scored yet, as Parquet")
+    scorer.add_argument("source", metavar="SOURCE", help="folder or s3://BUCKET/PREFIX")
+    scorer.add_argument("--out", type=Path, help="folder; .local/scores/MODEL without it")
+    sweeper = add_for_category("sweep", _sweep, "train and evaluate combinations of seeds and settings, side by side")
+    sweeper.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="SEED", help="values of training.seed")
+    sweeper.add_argument("--set", action="append", default=[], metavar="SETTING=A,B", help="values of another setting")
+    add("serve", _serve, "serve the flows, with the schedules of params.yaml, until stopped")
     again = add_for_category("reproduce", _reproduce, "make a version again from its commit and data, and compare")
     again.add_argument("version", metavar="VERSION", help="number or alias")
     again.add_argument("--out", type=Path, help="new folder to work in; a temporary one without it")

@@ -12,7 +12,9 @@ from filelock import FileLock
 from mlflow import MlflowClient
 
 EMBEDDED = Path(".local", "mlflow")
-"""SQLite and artifacts. For one machine and one place: MLflow writes down absolute paths of artifacts."""
+"""SQLite and artifacts. For one machine and one place: MLflow writes down absolute paths of artifacts.
+
+Resolved before use: a worktree that retrains links to that of its checkout, and goes."""
 
 PATIENCE_S = 10
 """How long a server may take to answer that it is there; MLflow itself would try for minutes."""
@@ -45,16 +47,16 @@ def experiment(client: MlflowClient, name: str) -> str:
         return str(found.experiment_id)
     # Not by the variable: mlflow sets it itself once it is told where to go.
     is_embedded = client.tracking_uri == _embedded_uri()
-    place = (EMBEDDED / "artifacts" / name).absolute().as_uri() if is_embedded else None
+    place = (EMBEDDED.resolve() / "artifacts" / name).as_uri() if is_embedded else None
     return str(client.create_experiment(name, artifact_location=place))
 
 
 def _embedded_uri() -> str:
-    return f"sqlite:///{(EMBEDDED / 'mlflow.db').absolute()}"
+    return f"sqlite:///{EMBEDDED.resolve() / 'mlflow.db'}"
 
 
 def _embedded() -> str:
-    database, schema = (EMBEDDED / "mlflow.db").absolute(), EMBEDDED / "schema"
+    database, schema = EMBEDDED.resolve() / "mlflow.db", EMBEDDED / "schema"
     uri = _embedded_uri()
     # Two processes that make the tables at once both fail: one makes them, the others wait.
     with lock("schema"):

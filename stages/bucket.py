@@ -22,6 +22,9 @@ WORKERS = 8
 BROKEN_STREAMS = (OSError, HTTPClientError, BotoCoreError, urllib3.exceptions.HTTPError)
 """What reading from a connection may raise when it breaks."""
 
+FAILURES = (ClientError, BotoCoreError)
+"""What a request may raise; `refuse` explains it."""
+
 ADVICE = {
     "403": "access denied; check AWS_ACCESS_KEY_ID, AWS_PROFILE and the bucket's policy",
     "AccessDenied": "access denied; check AWS_ACCESS_KEY_ID, AWS_PROFILE and the bucket's policy",
@@ -65,7 +68,7 @@ def list_objects(url: str, timeout_s: float) -> Iterator[tuple[str, int]]:
         for page in client(timeout_s).get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             for entry in page.get("Contents", []):
                 yield entry["Key"].removeprefix(prefix), entry["Size"]
-    except (ClientError, BotoCoreError) as error:
+    except FAILURES as error:
         refuse(url, error)
 
 
@@ -92,7 +95,7 @@ def copy_objects(url: str, names: Sequence[str], folder: Path, *, timeout_s: flo
         target.parent.mkdir(parents=True, exist_ok=True)
         for attempt in range(attempts):
             try:
-                target.write_bytes(_read(s3, bucket, f"{prefix.rstrip('/')}/{name}"))
+                target.write_bytes(read_object(s3, bucket, f"{prefix.rstrip('/')}/{name}"))
             except Interrupted as error:
                 if attempt == attempts - 1:
                     raise ValueError(f"{url}/{name}: {error}, {attempts} times") from None
@@ -105,7 +108,13 @@ def copy_objects(url: str, names: Sequence[str], folder: Path, *, timeout_s: flo
             pass
 
 
-def _read(s3: Any, bucket: str, key: str) -> bytes:  # noqa: ANN401  # boto3 has no types
+def read_object(s3: Any, bucket: str, key: str) -> bytes:  # noqa: ANN401  # boto3 has no types
+    """Return what an object holds.
+
+    Raises:
+        ValueError: If it does not exist or may not be read.
+        Interrupted: If there is no answer.
+    """
     try:
         data: bytes = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
     except (ClientError, *BROKEN_STREAMS) as error:

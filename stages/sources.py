@@ -6,6 +6,7 @@ import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
 from stages import bucket
@@ -14,6 +15,8 @@ from stages.dataset import DatasetConfig
 from stages.fetch import FetchConfig, fetch, file_digest
 from stages.files import atomic_folder
 from stages.unpack import SUFFIXES, unpack
+
+V = TypeVar("V")
 
 
 def find_root(config: FetchConfig, dataset: DatasetConfig, category: str, mirror: str | None, cache: Path) -> Path:
@@ -119,7 +122,7 @@ def _bucket_folder(config: FetchConfig, url: str, category: str, cache: Path) ->
     with _locked(tree):
         if tree.is_dir():
             return tree
-        objects = _choose(dict(bucket.list_objects(url, config.timeout_s)), category)
+        objects = choose(dict(bucket.list_objects(url, config.timeout_s)), category)
         if not objects:
             return _bucket_archive(config, url, cache)
         if len(objects) > config.max_files or sum(objects.values()) > config.max_unpacked_mib << 20:
@@ -141,7 +144,7 @@ def _bucket_archive(config: FetchConfig, url: str, cache: Path) -> Path:
     return _fetched(config, f"{url}{suffix}", None, cache)
 
 
-def _choose(objects: dict[str, int], category: str) -> dict[str, int]:
+def choose(objects: dict[str, V], category: str) -> dict[str, V]:
     """Keep one category and what all share, if the data set has a folder for the category."""
     if not any(name.startswith(f"{category}/") for name in objects):
         return objects

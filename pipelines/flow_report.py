@@ -1,0 +1,97 @@
+"""What a flow run shows in Prefect: tables, the decision, links and pictures, as artifacts; and whom it tells."""
+
+import base64
+import io
+import re
+from collections.abc import Mapping, Sequence
+
+import httpx
+from PIL import Image
+from prefect.artifacts import (
+    create_image_artifact,
+    create_link_artifact,
+    create_markdown_artifact,
+    create_table_artifact,
+)
+from prefect.blocks.abstract import NotificationBlock, NotificationError
+from prefect.blocks.core import Block
+from prefect.logging import get_run_logger
+
+from pipelines.catalogue import Entry
+from pipelines.decision import Decision, show
+from pipelines.results import read_json
+
+PICTURES, SIDE_PX = 3, 480
+"""How many an entry, and how large: they are kept in Prefect's database."""
+
+
+def report_outcomes(outcomes: Mapping[str, str]) -> None:
+    """Show what DVC did about each stage."""
+    create_table_artifact([{"stage": stage, "outcome": outcome} for stage, outcome in outcomes.items()], "stages")
+
+
+def report_metrics(entries: Sequence[Entry]) -> None:
+    """Show the figures of categories, each with its interval, beside each other."""
+    rows = []
+    for entry in entries:
+        figures = read_json(entry.paths.metrics)
+        for name, value in figures.items():
+            if not name.endswith(("_low", "_high", "_reason")):
+                low, high = figures.get(f"{name}_low"), figures.get(f"{name}_high")
+                interval = "" if low is None or high is None else f"{show(low)} to {show(high)}"
+                rows.append({"category": entry.model_name, "figure": name, "value": show(value), "95 %": interval})
+    create_table_artifact(rows, "metrics")
+
+
+def report_run(entry: Entry, tracking_uri: str, experiment: str, run_id: str, version: str) -> None:
+    """Link the MLflow run of a category; where no server shows it, say how to."""
+    text = f"MLflow run of version {version}"
+    if tracking_uri.startswith("http"):
+        link = f"{tracking_uri.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}"
+    else:
+        link, text = f"http://127.0.0.1:5000/#/experiments/{experiment}/runs/{run_id}", f"{text}, once `make ui` runs"
+    create_link_artifact(link, text, _key(entry, "run"))
+
+
+def report_decision(decision: Decision | None) -> None:
+    """Show each rule of the gate and its verdict."""
+    page = decision.to_markdown() if decision else "**nothing new**: every model is its champion's, byte for byte\n"
+    create_markdown_artifact(page, "decision")
+
+
+def report_pictures(entry: Entry) -> None:
+    """Show some of the pictures that `evaluate` chose."""
+    for index, file in enumerate(sorted(entry.paths.pictures.glob("*.png"))[:PICTURES]):
+        with Image.open(file) as picture:
+            small = picture.convert("RGB")
+        small.thumbnail((SIDE_PX, SIDE_PX))
+        buffer = io.BytesIO()
+        small.save(buffer, "JPEG", quality=80)
+        content = base64.b64encode(buffer.getvalue()).decode()
+        create_image_artifact(f"data:image/jpeg;base64,{content}", _key(entry, f"picture-{index}"), file.stem)
+
+
+def tell(block: str | None, subject: str, text: str) -> None:
+    """Send a message through a notification block of Prefect. A message that does not arrive stops nothing.
+
+    Args:
+        block: type/name, as `slack-webhook/team`; None for nobody.
+        subject: One line.
+        text: The rest.
+    """
+    if block is None:
+        return
+    log = get_run_logger()
+    try:
+        loaded = Block.load(block)
+        if not isinstance(loaded, NotificationBlock):
+            log.warning("params.yaml: orchestration.notify: %s is no notification block", block)
+            return
+        loaded.notify(text, subject)
+    except (ValueError, OSError, httpx.HTTPError, NotificationError) as error:
+        log.warning("params.yaml: orchestration.notify: %s could not be told: %s", block, error)
+
+
+def _key(entry: Entry, name: str) -> str:
+    # Prefect takes small letters, digits and dashes.
+    return re.sub(r"[^a-z0-9-]+", "-", f"{entry.model_name}-{name}".lower())

@@ -1,0 +1,164 @@
+"""Flow `retraining`: has anything changed? If so, train and judge in a worktree of its own. Made to run unattended."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from prefect import flow
+from prefect.client.schemas.objects import State as RunState
+from prefect.logging import get_run_logger
+from prefect.states import Completed
+
+from pipelines.catalogue import Entry, find
+from pipelines.changes import STATES, State, UnreachableError, locked_stages, look, read_state, write_state
+from pipelines.children import stop_all
+from pipelines.dvc import DvcError, PassingError, stream_dvc
+from pipelines.dvc_index import has_remote
+from pipelines.flow_report import tell
+from pipelines.orchestration import OrchestrationConfig, read_orchestration
+from pipelines.patience import lasting, passing, patient
+from pipelines.training_flow import ERRORS, UNCHANGED, Result, failed, final_state, train_and_judge
+from pipelines.workspace import carry_over, commit_lock, git, workspace
+
+REMOTE = "origin"
+
+
+@flow(name="retraining", flow_run_name="retraining {dataset} {category}")
+def retraining(
+    dataset: str, category: str | None = None, *, force: bool = False, commit: bool = False, publish: bool = False
+) -> RunState[Any]:
+    """Train again what has changed since the last time, and judge what came of it.
+
+    It works on the last commit, not on the files of the checkout, and leaves the checkout as it is.
+
+    Args:
+        dataset: Of params.yaml.
+        category: One of its categories; all of them without it.
+        force: Look at the data again though nothing seems to have changed.
+        commit: Commit dvc.lock on a branch of its own, `retraining/...`.
+        publish: And push that branch to `origin`.
+    """
+    checkout = Path.cwd()
+    name = f"{dataset}-{category}" if category else dataset
+    try:
+        config, entries = read_orchestration(), find(dataset, category)
+    except ERRORS as error:
+        return failed(error)
+    try:
+        with _alone(entries, checkout):
+            return _retrain(entries, config, name, checkout, force=force, commit=commit or publish, publish=publish)
+    except ERRORS as error:
+        tell(config.notify, f"retraining of {name} failed", str(error))
+        return failed(error)
+    except BaseException:
+        # The task runner would wait for the processes of its threads.
+        stop_all()
+        raise
+
+
+def _retrain(
+    entries: Sequence[Entry],
+    config: OrchestrationConfig,
+    name: str,
+    checkout: Path,
+    *,
+    force: bool,
+    commit: bool,
+    publish: bool,
+) -> RunState[Any]:
+    now = _looked_at(entries, checkout, config)
+    last = {entry.key: read_state(entry.key, checkout) for entry in entries}
+    changed = {key: state.differs(last[key]) for key, state in now.items() if force or state.differs(last[key])}
+    if not changed:
+        message = f"nothing changed since the last retraining of {', '.join(now)}"
+        get_run_logger().info(message)
+        return Completed(name=UNCHANGED, message=message)
+    get_run_logger().info("changed: %s", "; ".join(f"{key}: {', '.join(what)}" for key, what in changed.items()))
+    with workspace(name, checkout) as folder, contextlib.chdir(folder):
+        for state in last.values():
+            carry_over(state.stages if state else {}, folder)
+        # DVC does not see what lies at the source: it is told which downloads to repeat.
+        downloads = frozenset(f"download@{key}" for key in changed if force or _is_other_data(now[key], last[key]))
+        result = train_and_judge(find(*_names(entries, name)), config, downloads)
+        _keep(name, result, config, folder, commit=commit, publish=publish)
+        for key, state in now.items():
+            write_state(key, state._replace(stages=locked_stages(key, folder)), checkout)
+    return final_state(result)
+
+
+def _names(entries: Sequence[Entry], name: str) -> tuple[str, str | None]:
+    dataset = entries[0].paths.dataset
+    return dataset, None if name == dataset else entries[0].paths.category
+
+
+def _is_other_data(now: State, last: State | None) -> bool:
+    return last is not None and now.data != last.data
+
+
+def _looked_at(entries: Sequence[Entry], checkout: Path, config: OrchestrationConfig) -> dict[str, State]:
+    run = patient(_look, "look for changes", "look for changes of {entry.key}", config.retry_wait_s)
+    found = {}
+    for entry in entries:
+        state = run(entry, checkout, return_state=True)
+        if not state.is_completed():
+            raise ValueError(state.message)
+        found[entry.key] = state.result()
+    return found
+
+
+def _look(entry: Entry, checkout: Path) -> Any:  # noqa: ANN401  # what was seen, or the state of a failure
+    try:
+        return look(entry, checkout)
+    except UnreachableError as error:
+        return passing(error)
+    except ValueError as error:
+        return lasting(error)
+
+
+def _keep(name: str, result: Result, config: OrchestrationConfig, folder: Path, *, commit: bool, publish: bool) -> None:
+    """Bring data and dvc.lock to where others find them."""
+    if config.push and has_remote(folder):
+        _push(folder, config)
+    if commit and git(folder, "status", "--porcelain", "--", "dvc.lock"):
+        branch = f"retraining/{name}/{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        commit_lock(branch, f"Retrain {name}: {result.summary()}", folder)
+        get_run_logger().info("dvc.lock is committed on branch %s", branch)
+        if publish:
+            git(folder, "push", "--quiet", REMOTE, branch)
+
+
+def _push(folder: Path, config: OrchestrationConfig) -> None:
+    run = patient(_push_once, "push", "push", config.retry_wait_s)
+    state = run(folder, config.stage_timeout_s, return_state=True)
+    if not state.is_completed():
+        raise ValueError(state.message)
+
+
+def _push_once(folder: Path, timeout_s: float) -> RunState[Any] | None:
+    try:
+        stream_dvc(folder, get_run_logger().info, timeout_s, "--wait-for-lock", "push")
+    except PassingError as error:
+        return passing(error)
+    except DvcError as error:
+        return lasting(error)
+    return None
+
+
+@contextlib.contextmanager
+def _alone(entries: Sequence[Entry], checkout: Path) -> Iterator[None]:
+    """Keep other retrainings of the same categories out; a lock of a process that died is none.
+
+    Raises:
+        ValueError: If one is under way.
+    """
+    (checkout / STATES).mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        for entry in sorted(entries, key=lambda entry: entry.key):
+            try:
+                stack.enter_context(FileLock(checkout / STATES / f"{entry.key}.lock", timeout=0))
+            except Timeout:
+                raise ValueError(f"{entry.key}: another retraining is under way; nothing was done") from None
+        yield

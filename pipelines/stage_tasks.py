@@ -1,0 +1,102 @@
+"""DVC's graph as Prefect tasks: one task a stage, started when what it needs is done."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mlflow import MlflowClient
+from prefect.futures import PrefectFuture, as_completed
+from prefect.logging import get_run_logger
+
+from pipelines.catalogue import Entry
+from pipelines.dvc import DvcError, Outcome, PassingError, reproduce_stage
+from pipelines.live import follow
+from pipelines.orchestration import OrchestrationConfig
+from pipelines.patience import lasting, passing, patient
+
+FUTURE = PrefectFuture[Any]
+
+
+class Done(NamedTuple):
+    """What came of the stages."""
+
+    outcomes: dict[str, Outcome]
+    """By stage, in the order in which they ended."""
+    runs: dict[str, str]
+    """MLflow runs that followed a training, by key of the category."""
+
+
+class StagesError(ValueError):
+    """Stages failed; names each with its reason."""
+
+
+def run_stages(
+    needs: Mapping[str, frozenset[str]],
+    entries: Iterable[Entry],
+    client: MlflowClient,
+    config: OrchestrationConfig,
+    force: frozenset[str] = frozenset(),
+) -> Done:
+    """Bring the stages of the current folder up to date.
+
+    A stage that fails keeps those that need it from running, and no others.
+
+    Args:
+        needs: What each stage needs (`dvc_index.stage_graph`).
+        entries: Categories whose training is followed.
+        client: Of the store that their losses go to.
+        config: How many at once, how long, how often.
+        force: Stages that run though DVC sees no change.
+
+    Raises:
+        StagesError: If stages failed.
+    """
+    run = patient(_run_stage, "stage", "{stage}", config.retry_wait_s)
+    by_key = {entry.key: entry for entry in entries}
+    done, failures = Done({}, {}), dict[str, str]()
+    futures: dict[str, FUTURE] = {}
+    running: dict[FUTURE, str] = {}
+    while True:
+        for stage, need in needs.items():
+            if len(running) < config.stages_at_once and stage not in futures and need <= done.outcomes.keys():
+                before = [futures[name] for name in sorted(need)]
+                arguments = (stage, Path.cwd(), _followed(stage, by_key), client, config)
+                futures[stage] = run.submit(*arguments, force=stage in force, wait_for=before)
+                running[futures[stage]] = stage
+        if not running:
+            break
+        future = next(as_completed(list(running)))
+        stage = running.pop(future)
+        if future.state.is_completed():
+            outcome, run_id = future.result()
+            done.outcomes[stage] = outcome
+            if run_id:
+                done.runs[stage.partition("@")[2]] = run_id
+        else:
+            failures[stage] = future.state.message or future.state.name
+    if failures:
+        left = [stage for stage in needs if stage not in futures]
+        after = f"; not run after that: {', '.join(left)}" if left else ""
+        raise StagesError("; ".join(f"{stage}: {reason}" for stage, reason in failures.items()) + after)
+    return done
+
+
+def _followed(stage: str, by_key: Mapping[str, Entry]) -> Entry | None:
+    name, _, key = stage.partition("@")
+    return by_key.get(key) if name == "train" else None
+
+
+def _run_stage(
+    stage: str, folder: Path, entry: Entry | None, client: MlflowClient, config: OrchestrationConfig, *, force: bool
+) -> Any:  # noqa: ANN401  # outcome and run, or the state of a failure
+    say, timeout_s = get_run_logger().info, config.stage_timeout_s
+    try:
+        if entry is None:
+            return reproduce_stage(stage, folder, say, timeout_s, force=force), None
+        with follow(client, entry, config.live_poll_s) as follower:
+            outcome = reproduce_stage(stage, folder, say, timeout_s, force=force)
+    except PassingError as error:
+        return passing(error)
+    except DvcError as error:
+        return lasting(error)
+    return outcome, follower.run_id if follower.has_seen_training else None

@@ -1,0 +1,71 @@
+"""Read every setting of every stage, and say all that is wrong with them at once: `python -m stages.check`.
+
+A stage reads its own sections when its turn comes, which may be hours after a typo in the section of a later one.
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from ruamel.yaml import YAML
+
+from diffusionad.model import DiffusionAD, ModelConfig
+from diffusionad.section import Section
+from diffusionad.training.trainer import TrainingConfig
+from stages.benchmark import BenchmarkConfig
+from stages.dataset import DatasetConfig
+from stages.download import DownloadConfig
+from stages.evaluate import EvaluationConfig
+from stages.foreground import ForegroundConfig
+from stages.params import PARAMS, ImageConfig, read_category, read_section
+from stages.synthesize import SyntheticSetsConfig
+from stages.train import OperatingPointConfig
+
+SECTIONS: dict[str, type[Section]] = {
+    "download": DownloadConfig,
+    "foreground": ForegroundConfig,
+    "image": ImageConfig,
+    "synthesis": SyntheticSetsConfig,
+    "model": ModelConfig,
+    "training": TrainingConfig,
+    "operating_point": OperatingPointConfig,
+    "evaluation": EvaluationConfig,
+    "benchmark": BenchmarkConfig,
+}
+
+
+def faults(path: Path = PARAMS) -> Iterator[str]:
+    """Yield a line for each section that cannot be read, and for networks that these settings cannot build."""
+    sound: dict[str, Section] = {}
+    for name, kind in SECTIONS.items():
+        try:
+            sound[name] = read_section(kind, name, path)
+        except ValueError as error:
+            yield str(error)
+    for key in YAML(typ="safe").load(path).get("categories") or {}:
+        try:
+            read_section(DatasetConfig, f"datasets.{read_category(key, path).dataset}", path)
+        except ValueError as error:
+            yield str(error)
+    model, image = sound.get("model"), sound.get("image")
+    if isinstance(model, ModelConfig) and isinstance(image, ImageConfig):
+        try:
+            # Shapes without memory: all that can be refused is refused, and nothing is computed.
+            with torch.device("meta"):
+                DiffusionAD(model, image.size)
+        except ValueError as error:
+            yield f"{path}: `model`: {error}"
+
+
+def main() -> None:
+    try:
+        found = list(faults())
+    except (OSError, ValueError) as error:
+        found = [str(error)]
+    if found:
+        sys.exit("error: " + "\n".join(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,224 @@
+"""One Prefect server for all tests here, and small checkouts whose flows talk to it."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+from ruamel.yaml import YAML
+
+from stages.profile import lay_over
+
+ROOT = Path(__file__).parents[3]
+CODE = ("diffusionad", "stages", "pipelines", "infra", "dvc.yaml", "params.yaml", ".dvcignore", ".gitignore")
+START_S = 300
+
+# A pipeline of milliseconds: the same names of stages, and real processes of DVC.
+QUICK = """\
+stages:
+  train:
+    foreach: ${categories}
+    do:
+      cmd: infra/python stage.py ${key} ${training.seed}
+      deps: [stage.py]
+      params: [training.seed]
+      outs: [models/${key}]
+  evaluate:
+    foreach: ${categories}
+    do:
+      cmd: cp models/${key} reports/${item.dataset}/${item.category}/metrics.json
+      deps: [models/${key}]
+      outs: [reports/${item.dataset}/${item.category}/metrics.json]
+"""
+STAGE = """\
+import json, pathlib, sys
+pathlib.Path("models").mkdir(exist_ok=True)
+pathlib.Path("reports/toy", sys.argv[1].removeprefix("toy-")).mkdir(parents=True, exist_ok=True)
+pathlib.Path("models", sys.argv[1]).write_text(json.dumps({"image_auroc": len(sys.argv[1]) + int(sys.argv[2])}))
+"""
+
+
+@pytest.fixture(scope="session")
+def prefect_api(tmp_path_factory):
+    """The address of a Prefect server that looks for due runs every second."""
+    home = tmp_path_factory.mktemp("prefect")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = os.environ | {
+        "PREFECT_HOME": str(home),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "1",
+        "DO_NOT_TRACK": "true",
+    }
+    environment.pop("PREFECT_API_URL", None)
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    log = home / "server.log"
+    with log.open("w") as stream:
+        server = subprocess.Popen(command, env=environment, stdout=stream, stderr=stream, start_new_session=True)
+        url, end = f"http://127.0.0.1:{port}/api", time.monotonic() + START_S
+        while time.monotonic() < end and server.poll() is None:
+            try:
+                urllib.request.urlopen(f"{url}/health", timeout=5).close()
+                break
+            except OSError:
+                time.sleep(0.2)
+        else:
+            pytest.fail(log.read_text())
+        yield url
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(60)
+
+
+class Checkout:
+    """A repository in which commands run as a user would type them."""
+
+    def __init__(self, root, environment):
+        self.root, self.environment = root, environment
+
+    def start(self, *arguments, **options):
+        command = [sys.executable, "-m", *arguments]
+        return subprocess.Popen(command, cwd=self.root, env=self.environment | options, start_new_session=True)
+
+    def run(self, *arguments, check=True, **options):
+        command = [sys.executable, "-m", *arguments]
+        environment = self.environment | options
+        done = subprocess.run(
+            command, cwd=self.root, env=environment, text=True, capture_output=True, check=False, timeout=900
+        )
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def change(self, **values):
+        """Set values of params.yaml; a double underscore steps into a section."""
+        yaml = YAML()
+        params = yaml.load(self.root / "params.yaml")
+        for name, value in values.items():
+            *above, last = name.split("__")
+            section = params
+            for key in above:
+                section = section[key]
+            section[last] = value
+        yaml.dump(params, self.root / "params.yaml")
+
+    def commit(self):
+        identity = ["-c", "user.name=a test", "-c", "user.email=test@example.org"]
+        subprocess.run(["git", "add", "-A"], cwd=self.root, check=True)
+        subprocess.run(["git", *identity, "commit", "-qm", "a change"], cwd=self.root, check=True)
+
+    def processes(self):
+        """What still works inside the checkout."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if Path(process.cwd()).is_relative_to(self.root) and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(" ".join(process.cmdline()))
+            except (psutil.Error, OSError):
+                continue
+        return found
+
+
+def _git(root, *arguments):
+    subprocess.run(["git", *arguments], cwd=root, check=True)
+
+
+def _environment(root, api):
+    environment = os.environ | {"PYTHONPATH": str(root), "STAGE_PYTHON": sys.executable, "DVC_NO_ANALYTICS": "1"}
+    # As on a machine where nobody has told git a name.
+    environment |= {f"GIT_{who}_{what}": "test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    for name in ("MLFLOW_TRACKING_URI", "DATA_MIRROR", "PREFECT_API_URL", "PREFECT_HOME"):
+        environment.pop(name, None)
+    return environment | ({"PREFECT_API_URL": api} if api else {})
+
+
+def draw(folder, rng, count, hole=None):
+    """Grey plates; `hole` is the folder of the masks of dark holes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    first = len(list(folder.iterdir()))
+    for index in range(first, first + count):
+        pixels = rng.normal(150, 12, (48, 48)).clip(0, 255).astype(np.uint8)
+        if hole:
+            mask = np.zeros_like(pixels)
+            top, left = rng.integers(4, 32, 2)
+            mask[top : top + 12, left : left + 10] = 255
+            pixels[mask > 0] //= 4
+            hole.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(mask).save(hole / f"{index:03}_mask.png")
+        Image.fromarray(pixels).save(folder / f"{index:03}.png")
+
+
+@pytest.fixture
+def plates(tmp_path, prefect_api):
+    """A checkout of the project with the test profile, and photographs of plates in MVTec's layout to train on."""
+    source, rng = tmp_path / "parts" / "plate", np.random.default_rng(0)
+    draw(source / "train" / "good", rng, 16)
+    draw(source / "test" / "good", rng, 6)
+    draw(source / "test" / "hole", rng, 6, source / "ground_truth" / "hole")
+    root = tmp_path / "checkout"
+    root.mkdir()
+    for name in CODE:
+        place = ROOT / name
+        if place.is_dir():
+            shutil.copytree(place, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(place, root / name)
+    (root / ".dvc").mkdir()
+    for name in ("config", ".gitignore"):
+        shutil.copy(ROOT / ".dvc" / name, root / ".dvc" / name)
+    lay_over(ROOT / "params" / "test.yaml", root / "params.yaml")
+    checkout = Checkout(root, _environment(root, prefect_api))
+    dataset = {
+        "layout": "folder",
+        "sources": [{"url": str(source.parent), "sha256": None}],
+        "mirror_names": ["plates"],
+        "terms": None,
+        "licence": "CC0",
+        "licence_url": "https://example.org",
+        "non_commercial": False,
+        "foreground": "full",
+    }
+    checkout.change(
+        datasets__plates=dataset,
+        categories={"plates-plate": {"dataset": "plates", "category": "plate"}},
+        orchestration__schedules={"plates": {"cron": "0 3 * * 1", "timezone": "Etc/UTC"}},
+        orchestration__retry_wait_s=[1],
+        orchestration__live_poll_s=0.2,
+    )
+    _git(root, "init", "-q", "-b", "main")
+    checkout.commit()
+    return checkout
+
+
+@pytest.fixture
+def quick(tmp_path, prefect_api):
+    """Makes a checkout of some categories of `toy` whose stages take milliseconds."""
+
+    def make(*categories, stage=STAGE):
+        root = tmp_path / "checkout"
+        (root / "infra").mkdir(parents=True)
+        shutil.copy(ROOT / "infra" / "python", root / "infra" / "python")
+        shutil.copy(ROOT / ".gitignore", root / ".gitignore")
+        shutil.copy(ROOT / "params.yaml", root / "params.yaml")
+        (root / "dvc.yaml").write_text(QUICK)
+        (root / "stage.py").write_text(stage)
+        checkout = Checkout(root, _environment(root, prefect_api))
+        checkout.change(
+            categories={f"toy-{name}": {"dataset": "toy", "category": name} for name in categories},
+            orchestration__schedules={},
+            orchestration__retry_wait_s=[1],
+        )
+        _git(root, "init", "-q", "-b", "main")
+        checkout.run("dvc", "init", "-q")
+        checkout.commit()
+        return checkout
+
+    return make
