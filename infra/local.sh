@@ -12,7 +12,7 @@ usage: infra/local.sh COMMAND
   env                lines for `eval`: where clients find the servers, with passwords
 services: postgres s3 mlflow prefect worker
 variables: INFRA_HOME (folder, .local/infra), POSTGRES_PORT, S3_PORT, CEPH_MON_PORT, MLFLOW_PORT, PREFECT_PORT, WORKER_PORT,
-  INFRA_S3 (ceph or moto), INFRA_VENV (.venv), INFRA_PATIENCE_S (seconds a start may take)
+  CHECKOUT (that the flows work in; this one), INFRA_S3 (ceph or moto), INFRA_VENV (.venv), INFRA_PATIENCE_S (seconds a start may take)
 TEXT
 }
 
@@ -25,6 +25,7 @@ ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 HOME_=$(realpath -m "${INFRA_HOME:-$ROOT/.local/infra}")
 BIN=$(realpath -m "${INFRA_VENV:-$ROOT/.venv}")/bin
 LOGS=$HOME_/log
+CHECKOUT=$(realpath -m "${CHECKOUT:-$ROOT}")
 SERVICES=(postgres s3 mlflow prefect worker)
 POSTGRES_PORT=${POSTGRES_PORT:-15432}
 S3_PORT=${S3_PORT:-17480}
@@ -123,10 +124,9 @@ postgres_up() {
   else
     launch postgres "$POSTGRES_PORT" "$bin/postgres" -D "$data" -h 127.0.0.1 -p "$POSTGRES_PORT" -k ''
   fi
-  export PGHOST=127.0.0.1 PGPORT=$POSTGRES_PORT PGUSER=diffusionad PGPASSWORD=$POSTGRES_PASSWORD
   await postgres "$bin/psql" -d postgres -c 'SELECT 1'
   if [ ! -e "$HOME_/databases" ]; then
-    "$bin/psql" -q -d postgres -f "$ROOT/infra/postgres/databases.sql" && touch "$HOME_/databases"
+    "$bin/psql" -q -d postgres -f "$ROOT/infra/kubernetes/databases.sql" && touch "$HOME_/databases"
   fi
 }
 
@@ -147,19 +147,14 @@ s3_up() {
     launch s3 "$S3_PORT" "$BIN/moto_server" -H 127.0.0.1 -p "$S3_PORT"
   fi
   await s3 curl -s "$AWS_ENDPOINT_URL"
-  "$BIN/python" "$ROOT/infra/buckets.py" mlflow dvc || fail "the buckets cannot be made; see $LOGS/s3.log"
+  "$BIN/python" "$ROOT/infra/buckets.py" make mlflow dvc 2>>"$LOGS/s3.log" || fail "the buckets cannot be made; see $LOGS/s3.log"
 }
 
 mlflow_up() {
-  local database=postgresql://diffusionad:$POSTGRES_PASSWORD@127.0.0.1:$POSTGRES_PORT
-  (
-    umask 077
-    printf '[mlflow]\ndefault_permission = READ\ndatabase_uri = %s/mlflow_auth\nadmin_username = admin\n' "$database" \
-      >"$HOME_/mlflow_auth.ini"
-  )
-  # The address of the database holds a password: by variable, not on a command line that all may list.
-  MLFLOW_AUTH_CONFIG_PATH=$HOME_/mlflow_auth.ini MLFLOW_AUTH_ADMIN_PASSWORD=$MLFLOW_PASSWORD \
-    MLFLOW_FLASK_SERVER_SECRET_KEY=$MLFLOW_SECRET_KEY MLFLOW_BACKEND_STORE_URI=$database/mlflow \
+  # Passwords by variable, PGPASSWORD too: a command line can be read by all.
+  MLFLOW_BACKEND_STORE_URI=postgresql:///mlflow MLFLOW_AUTH_CONFIG_PATH=$ROOT/infra/mlflow_auth.ini \
+    MLFLOW_AUTH_ADMIN_PASSWORD=$MLFLOW_PASSWORD MLFLOW_FLASK_SERVER_SECRET_KEY=$MLFLOW_SECRET_KEY \
+    MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
     launch mlflow "$MLFLOW_PORT" "$BIN/mlflow" server --host 127.0.0.1 --port "$MLFLOW_PORT" --workers 1 \
     --artifacts-destination s3://mlflow/artifacts --app-name basic-auth
   await mlflow curl -sf "$MLFLOW_TRACKING_URI/health"
@@ -174,8 +169,8 @@ prefect_up() {
 }
 
 worker_up() {
-  cd "$ROOT"
-  PREFECT_WORKER_WEBSERVER_PORT=$WORKER_PORT PATH=$BIN:$PATH STAGE_PYTHON=$BIN/python \
+  PREFECT_WORKER_WEBSERVER_PORT=$WORKER_PORT PREFECT_FLOWS_HEARTBEAT_FREQUENCY=30 PREFECT_CLIENT_MAX_RETRIES=8 \
+    PATH=$BIN:$PATH STAGE_PYTHON=$BIN/python PYTHONPATH=$CHECKOUT \
     launch worker "$WORKER_PORT" "$BIN/prefect" worker start --pool diffusionad --type process --with-healthcheck
   await worker curl -sf "http://127.0.0.1:$WORKER_PORT/health"
 }
@@ -203,9 +198,14 @@ export MLFLOW_TRACKING_PASSWORD=$MLFLOW_PASSWORD
 export PREFECT_API_URL=http://127.0.0.1:$PREFECT_PORT/api
 export PREFECT_API_AUTH_STRING=admin:$PREFECT_PASSWORD
 export PREFECT_HOME=$HOME_/prefect
+export CHECKOUT=$CHECKOUT
 export PREFECT_SERVER_ANALYTICS_ENABLED=false
 export DO_NOT_TRACK=true
 export MLFLOW_DISABLE_TELEMETRY=true
+export PGHOST=127.0.0.1
+export PGPORT=$POSTGRES_PORT
+export PGUSER=diffusionad
+export PGPASSWORD=$POSTGRES_PASSWORD
 export AWS_ENDPOINT_URL=http://127.0.0.1:$S3_PORT
 export AWS_ACCESS_KEY_ID=$S3_ACCESS_KEY
 export AWS_SECRET_ACCESS_KEY=$S3_SECRET_KEY

@@ -1,7 +1,10 @@
 """Training by several processes, one a GPU, as `torchrun` starts them."""
 
+import ctypes
 import logging
 import os
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -34,6 +37,7 @@ def joined() -> Iterator[Place]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Place(WHOLE, torch.device("cuda" if cuda else "cpu"))
         return
+    _die_with_parent()
     local, here = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
     if cuda and here > torch.cuda.device_count():
         raise ValueError(f"{here} processes on a machine with {torch.cuda.device_count()} GPUs; start one a GPU")
@@ -48,3 +52,10 @@ def joined() -> Iterator[Place]:
         yield Place(share, device)
     finally:
         dist.destroy_process_group()
+
+
+def _die_with_parent() -> None:
+    """End with `torchrun`, even if that is killed: it gives this process a session of its own, and would leave it."""
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)

@@ -86,7 +86,7 @@ class Trainer:
         self._device = next(model.parameters()).device
         self._autocast = uses_bf16(config.precision, self._device)
         # Averages the gradients over the processes; the statistics of batch normalisation are the same in all already.
-        self._forward = DistributedDataParallel(model, broadcast_buffers=False) if share.processes > 1 else model
+        self._forward = DistributedDataParallel(model, forward_sync_buffers=False) if share.processes > 1 else model
 
     def train_step(self, batch: Batch) -> Losses:
         """Take one step.

@@ -109,10 +109,8 @@ def test_two_processes_train_as_one_does_and_go_on_after_they_were_killed(fresh)
 
     assert "resuming at step" in resumed.stderr
     assert digest(killed.root / MODEL) == digest(two.root / MODEL)
-    history = [
-        [json.loads(line)["loss_total"] for line in (copy.root / "reports/plates/plate/history.jsonl").open()]
-        for copy in (one, two, killed)
-    ]
+    histories = [(copy.root / "reports/plates/plate/history.jsonl").read_text() for copy in (one, two, killed)]
+    history = [[json.loads(line)["loss_total"] for line in text.splitlines()] for text in histories]
     assert len(history[0]) == 6
     assert history[1] == pytest.approx(history[0], rel=1e-2)
     assert history[2] == history[1]
