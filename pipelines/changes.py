@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 from pipelines.catalogue import Entry
 from pipelines.digests import text_digest
+from pipelines.passing import PassingError
 from stages import bucket
 from stages.body import Interrupted
 from stages.dataset import DatasetConfig
@@ -25,10 +26,6 @@ from stages.unpack import SUFFIXES
 STATES = Path(".local", "retraining")
 CODE = ("diffusionad", "stages", "dvc.yaml", str(PARAMS))
 """What decides a result beside the data, as far as git knows it."""
-
-
-class UnreachableError(ValueError):
-    """A source does not answer now; it may later."""
 
 
 class State(NamedTuple):
@@ -53,7 +50,7 @@ def look(entry: Entry, folder: Path) -> State:
     """Look at the source of a category and at the commit of a checkout.
 
     Raises:
-        UnreachableError: If a server does not answer.
+        PassingError: If a server does not answer.
         ValueError: If no place has the data, or the folder is no git repository with a commit.
     """
     dataset = read_section(DatasetConfig, f"datasets.{entry.paths.dataset}", folder / PARAMS)
@@ -65,7 +62,7 @@ def look(entry: Entry, folder: Path) -> State:
     for place in (place.replace("{category}", entry.paths.category) for place in places):
         try:
             listing = list_source(place, entry.paths.category, fetch.timeout_s)
-        except UnreachableError:
+        except PassingError:
             raise
         except ValueError as error:
             refusals.append(str(error))
@@ -82,7 +79,7 @@ def list_source(place: str, category: str, timeout_s: float) -> dict[str, str]:
     Where a source holds several categories, only one of them and what they share.
 
     Raises:
-        UnreachableError: If a server does not answer.
+        PassingError: If a server does not answer.
         ValueError: If it may not be read.
     """
     if place.startswith("package:"):
@@ -96,7 +93,7 @@ def list_source(place: str, category: str, timeout_s: float) -> dict[str, str]:
             return choose(list_bucket(place, timeout_s), category)
         return _ask(place, timeout_s)
     except Interrupted as error:
-        raise UnreachableError(f"{place}: {error}") from None
+        raise PassingError(f"{place}: {error}") from None
 
 
 def list_folder(path: Path) -> dict[str, str]:
@@ -158,7 +155,7 @@ def _ask(url: str, timeout_s: float) -> dict[str, str]:
         error.close()
         raise ValueError(f"{url}: the server answered {error.code} {error.reason}") from None
     except OSError as error:
-        raise UnreachableError(f"{url}: no answer ({getattr(error, 'reason', error)})") from None
+        raise PassingError(f"{url}: no answer ({getattr(error, 'reason', error)})") from None
 
 
 def _code(folder: Path) -> str:

@@ -61,7 +61,12 @@ def stream(
     with _guard:
         _running.add(process)
     late = threading.Event()
-    timer = threading.Timer(timeout_s, lambda: (late.set(), _stop(process)))
+
+    def expire() -> None:
+        late.set()
+        _stop(process)
+
+    timer = threading.Timer(timeout_s, expire)
     timer.start()
     lines: list[str] = []
     try:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipelines.children import stream
+from pipelines.passing import PassingError
 
 Outcome = Literal["ran", "restored", "unchanged"]
 """What DVC did about a stage: ran it, took its outs from the cache, or found nothing changed."""
@@ -26,14 +27,6 @@ LATER = (
     "Read timeout",
 )
 """Words of DVC and of our stages for what another attempt may mend: the network, and locks of other processes."""
-
-
-class DvcError(ValueError):
-    """A command of DVC failed."""
-
-
-class PassingError(DvcError):
-    """It failed for a reason that passes."""
 
 
 def run_dvc(folder: Path, *arguments: str) -> None:
@@ -61,16 +54,16 @@ def stream_dvc(folder: Path, say: Callable[[str], None], timeout_s: float, *argu
 
     Raises:
         PassingError: If it fails for a reason that passes.
-        DvcError: If it fails otherwise, or takes too long.
+        ValueError: If it fails otherwise, or takes too long.
     """
     ended = stream(_command(*arguments), folder, say, timeout_s, _environment())
     name = f"`dvc {' '.join(arguments)}`"
     if ended.timed_out:
-        raise DvcError(f"{name} took longer than {timeout_s:g} s and was stopped")
+        raise ValueError(f"{name} took longer than {timeout_s:g} s and was stopped")
     if ended.status < 0:
-        raise DvcError(f"{name} was stopped by signal {-ended.status}")
+        raise ValueError(f"{name} was stopped by signal {-ended.status}")
     if ended.status:
-        kind = PassingError if any(word in line for line in ended.lines for word in LATER) else DvcError
+        kind = PassingError if any(word in line for line in ended.lines for word in LATER) else ValueError
         raise kind(f"{name} failed: {_reason(ended.lines)}")
     return ended.lines
 
@@ -88,7 +81,7 @@ def reproduce_stage(
         force: Run it though nothing changed.
 
     Raises:
-        DvcError: As stream_dvc.
+        PassingError, ValueError: As stream_dvc.
     """
     said: list[str] = []
 

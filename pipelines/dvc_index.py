@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
 
@@ -10,11 +11,14 @@ def stage_graph(folder: Path, targets: Sequence[str]) -> dict[str, frozenset[str
     """Return what each stage needs: of `targets` and all that they need, in an order in which they can run.
 
     Raises:
-        ValueError: If dvc.yaml has no such stage.
+        ValueError: If dvc.yaml has no such stage, or cannot be read.
     """
-    with Repo(str(folder)) as repo:
-        graph = repo.index.graph
-        needs = {stage.addressing: frozenset(need.addressing for need in graph.successors(stage)) for stage in graph}
+    try:
+        with Repo(str(folder)) as repo:
+            graph = repo.index.graph
+    except DvcException as error:
+        raise ValueError(f"{folder / 'dvc.yaml'}: {' '.join(str(error).split())}") from None
+    needs = {stage.addressing: frozenset(need.addressing for need in graph.successors(stage)) for stage in graph}
     unknown = [target for target in targets if target not in needs]
     if unknown:
         raise ValueError(f"{folder / 'dvc.yaml'}: no stage {', '.join(unknown)}; it holds {', '.join(sorted(needs))}")

@@ -29,7 +29,7 @@ def main() -> None:
     name, parameters = sys.argv[1], json.loads(sys.argv[2])
     state: State[Any] = FLOWS[name](**parameters, return_state=True)
     if not state.is_completed():
-        sys.exit(f"error: {' '.join((state.message or state.name).split())}")
+        sys.exit(f"error: {' '.join((state.message or str(state.name)).split())}")
     sys.stdout.write(f"{name}: {state.message or state.name}\n")
     sys.exit(STATUS_REFUSED if state.name == REFUSED else 0)
 

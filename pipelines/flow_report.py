@@ -1,6 +1,8 @@
 """What a flow run shows in Prefect: tables, the decision, links and pictures, as artifacts; and whom it tells."""
 
+import asyncio
 import base64
+import inspect
 import io
 import re
 from collections.abc import Mapping, Sequence
@@ -16,6 +18,7 @@ from prefect.artifacts import (
 from prefect.blocks.abstract import NotificationBlock, NotificationError
 from prefect.blocks.core import Block
 from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
 
 from pipelines.catalogue import Entry
 from pipelines.decision import Decision, show
@@ -23,6 +26,12 @@ from pipelines.results import read_json
 
 PICTURES, SIDE_PX = 3, 480
 """How many an entry, and how large: they are kept in Prefect's database."""
+
+
+def run_name() -> str:
+    """Name a run after its flow, data set and category."""
+    names = [flow_run.parameters.get(name) for name in ("dataset", "category")]
+    return " ".join(str(name) for name in (flow_run.flow_name, *names) if name)
 
 
 def report_outcomes(outcomes: Mapping[str, str]) -> None:
@@ -87,7 +96,11 @@ def tell(block: str | None, subject: str, text: str) -> None:
         if not isinstance(loaded, NotificationBlock):
             log.warning("params.yaml: orchestration.notify: %s is no notification block", block)
             return
-        loaded.notify(text, subject)
+        with loaded.raise_on_failure():
+            sent: object = loaded.notify(text, subject)
+            # Most blocks send at once; one that somebody wrote may not.
+            if inspect.iscoroutine(sent):
+                asyncio.run(sent)
     except (ValueError, OSError, httpx.HTTPError, NotificationError) as error:
         log.warning("params.yaml: orchestration.notify: %s could not be told: %s", block, error)
 

@@ -36,7 +36,7 @@ def launch_flow(name: str, parameters: Mapping[str, Any]) -> int:
         ValueError: If Prefect's database cannot be made.
     """
     command = [sys.executable, "-m", "pipelines.flow_process", name, json.dumps(parameters)]
-    with _stopped_by_signals(), _session(command, _environment()) as process:
+    with _stopped_by_signals(), _session(command, prepare()) as process:
         return process.wait()
 
 
@@ -46,7 +46,7 @@ def launch_schedules() -> int:
     Raises:
         ValueError: If the server does not come up.
     """
-    environment = _environment()
+    environment = prepare()
     with _stopped_by_signals(), contextlib.ExitStack() as stack:
         processes = []
         if not environment.get("PREFECT_API_URL"):
@@ -63,8 +63,8 @@ def launch_schedules() -> int:
         return next(process.returncode for process in processes if process.returncode is not None)
 
 
-def _environment() -> dict[str, str]:
-    """Those of this process, with a home for Prefect whose database is ready."""
+def prepare() -> dict[str, str]:
+    """Return the environment of flows: this one, with a home for Prefect whose database is ready."""
     environment = dict(os.environ)
     if environment.get("PREFECT_API_URL"):
         return environment

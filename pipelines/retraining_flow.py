@@ -13,20 +13,20 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed
 
 from pipelines.catalogue import Entry, find
-from pipelines.changes import STATES, State, UnreachableError, locked_stages, look, read_state, write_state
+from pipelines.changes import STATES, State, locked_stages, look, read_state, write_state
 from pipelines.children import stop_all
-from pipelines.dvc import DvcError, PassingError, stream_dvc
+from pipelines.dvc import stream_dvc
 from pipelines.dvc_index import has_remote
-from pipelines.flow_report import tell
+from pipelines.flow_report import run_name, tell
 from pipelines.orchestration import OrchestrationConfig, read_orchestration
-from pipelines.patience import lasting, passing, patient
-from pipelines.training_flow import ERRORS, UNCHANGED, Result, failed, final_state, train_and_judge
+from pipelines.patience import ERRORS, attempt
+from pipelines.training_flow import UNCHANGED, Result, failed, final_state, train_and_judge
 from pipelines.workspace import carry_over, commit_lock, git, workspace
 
 REMOTE = "origin"
 
 
-@flow(name="retraining", flow_run_name="retraining {dataset} {category}")
+@flow(name="retraining", flow_run_name=run_name)
 def retraining(
     dataset: str, category: str | None = None, *, force: bool = False, commit: bool = False, publish: bool = False
 ) -> RunState[Any]:
@@ -69,7 +69,10 @@ def _retrain(
     commit: bool,
     publish: bool,
 ) -> RunState[Any]:
-    now = _looked_at(entries, checkout, config)
+    now = {
+        entry.key: attempt(look, f"look for changes of {entry.key}", config.retry_wait_s, entry, checkout)
+        for entry in entries
+    }
     last = {entry.key: read_state(entry.key, checkout) for entry in entries}
     changed = {key: state.differs(last[key]) for key, state in now.items() if force or state.differs(last[key])}
     if not changed:
@@ -98,53 +101,17 @@ def _is_other_data(now: State, last: State | None) -> bool:
     return last is not None and now.data != last.data
 
 
-def _looked_at(entries: Sequence[Entry], checkout: Path, config: OrchestrationConfig) -> dict[str, State]:
-    run = patient(_look, "look for changes", "look for changes of {entry.key}", config.retry_wait_s)
-    found = {}
-    for entry in entries:
-        state = run(entry, checkout, return_state=True)
-        if not state.is_completed():
-            raise ValueError(state.message)
-        found[entry.key] = state.result()
-    return found
-
-
-def _look(entry: Entry, checkout: Path) -> Any:  # noqa: ANN401  # what was seen, or the state of a failure
-    try:
-        return look(entry, checkout)
-    except UnreachableError as error:
-        return passing(error)
-    except ValueError as error:
-        return lasting(error)
-
-
 def _keep(name: str, result: Result, config: OrchestrationConfig, folder: Path, *, commit: bool, publish: bool) -> None:
     """Bring data and dvc.lock to where others find them."""
     if config.push and has_remote(folder):
-        _push(folder, config)
+        say = get_run_logger().info
+        attempt(stream_dvc, "push", config.retry_wait_s, folder, say, config.stage_timeout_s, "--wait-for-lock", "push")
     if commit and git(folder, "status", "--porcelain", "--", "dvc.lock"):
         branch = f"retraining/{name}/{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
         commit_lock(branch, f"Retrain {name}: {result.summary()}", folder)
         get_run_logger().info("dvc.lock is committed on branch %s", branch)
         if publish:
             git(folder, "push", "--quiet", REMOTE, branch)
-
-
-def _push(folder: Path, config: OrchestrationConfig) -> None:
-    run = patient(_push_once, "push", "push", config.retry_wait_s)
-    state = run(folder, config.stage_timeout_s, return_state=True)
-    if not state.is_completed():
-        raise ValueError(state.message)
-
-
-def _push_once(folder: Path, timeout_s: float) -> RunState[Any] | None:
-    try:
-        stream_dvc(folder, get_run_logger().info, timeout_s, "--wait-for-lock", "push")
-    except PassingError as error:
-        return passing(error)
-    except DvcError as error:
-        return lasting(error)
-    return None
 
 
 @contextlib.contextmanager

@@ -4,14 +4,16 @@
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
 
 from prefect import serve
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
 from prefect.events import DeploymentEventTrigger
-from prefect.flows import EntrypointType
+from prefect.flows import Flow
+from prefect.types.entrypoint import EntrypointType
 from pydantic import ValidationError
 
 from pipelines.catalogue import find
@@ -40,21 +42,27 @@ def deployments(config: OrchestrationConfig) -> Iterator[RunnerDeployment]:
             )
     for dataset in datasets:
         schedule = config.schedules.get(dataset)
-        yield retraining.to_deployment(
-            dataset,
-            schedules=[_schedule(dataset, schedule)] if schedule else [],
-            parameters={"dataset": dataset},
-            concurrency_limit=ONE,
-            triggers=[_drift_trigger(dataset)],
-            entrypoint_type=EntrypointType.MODULE_PATH,
-        )
+        yield _deployment(retraining, dataset, [_schedule(dataset, schedule)] if schedule else [], _on_drift(dataset))
         for flow in (training, scoring, sweep):
-            yield flow.to_deployment(
-                dataset,
-                parameters={"dataset": dataset},
-                concurrency_limit=ONE,
-                entrypoint_type=EntrypointType.MODULE_PATH,
-            )
+            yield _deployment(flow, dataset)
+
+
+def _deployment(
+    flow: "Flow[..., Any]",
+    dataset: str,
+    schedules: Sequence[CronSchedule] = (),
+    triggers: Sequence[DeploymentEventTrigger] = (),
+) -> RunnerDeployment:
+    made = flow.to_deployment(
+        dataset,
+        schedules=list(schedules),
+        parameters={"dataset": dataset},
+        concurrency_limit=ONE,
+        triggers=list(triggers),
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )
+    # Where an event loop runs it would be a coroutine; none does here.
+    return cast("RunnerDeployment", made)
 
 
 def _schedule(dataset: str, schedule: ScheduleConfig) -> CronSchedule:
@@ -66,12 +74,9 @@ def _schedule(dataset: str, schedule: ScheduleConfig) -> CronSchedule:
         raise ValueError(f"params.yaml: {key}: {fault['msg']}, got {fault['input']!r}") from None
 
 
-def _drift_trigger(dataset: str) -> DeploymentEventTrigger:
-    return DeploymentEventTrigger(
-        name=f"retrain {dataset} on drift",
-        expect={DRIFTED},
-        match={"prefect.resource.id": resource_of(dataset, "*")},
-    )
+def _on_drift(dataset: str) -> list[DeploymentEventTrigger]:
+    match = {"prefect.resource.id": resource_of(dataset, "*")}
+    return [DeploymentEventTrigger(name=f"retrain {dataset} on drift", expect={DRIFTED}, match=match)]
 
 
 def main() -> None:

@@ -18,18 +18,19 @@ from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.logging import get_run_logger
-from prefect.states import Completed, Failed
+from prefect.states import Completed
 
 from pipelines import registry
 from pipelines.batch import read_scores
 from pipelines.catalogue import Entry, find
 from pipelines.children import stop_all, stream
 from pipelines.drift import Drift, measure_drift
-from pipelines.flow_report import tell
+from pipelines.flow_report import run_name, tell
 from pipelines.orchestration import OrchestrationConfig, read_orchestration
-from pipelines.patience import PASSING, patient
+from pipelines.passing import PassingError
+from pipelines.patience import ERRORS, attempt
 from pipelines.store import connect
-from pipelines.training_flow import ERRORS, failed
+from pipelines.training_flow import failed
 from stages.fetch import FetchConfig
 from stages.files import write_json
 from stages.params import read_section
@@ -39,7 +40,7 @@ DRIFTED = "diffusionad.drifted"
 """The event on which an automation retrains."""
 
 
-@flow(name="scoring", flow_run_name="scoring {dataset} {category}")
+@flow(name="scoring", flow_run_name=run_name)
 def scoring(dataset: str, category: str, source: str, out: str | None = None) -> State[Any]:
     """Score the images that the champion of a category has not scored yet.
 
@@ -65,7 +66,8 @@ def resource_of(dataset: str, category: str) -> str:
 
 
 def _score(entry: Entry, source: str, out: Path) -> State[Any]:
-    client, config = connect(), read_orchestration()
+    config = read_orchestration()
+    client = attempt(connect, "connect to MLflow", config.retry_wait_s)
     version = registry.champion(client, entry.model_name) if _is_known(client, entry) else None
     if version is None:
         raise ValueError(f"{entry.model_name}: no champion yet; run `diffusionad promote` first")
@@ -74,7 +76,7 @@ def _score(entry: Entry, source: str, out: Path) -> State[Any]:
     try:
         with FileLock(out / ".lock", timeout=0), tempfile.TemporaryDirectory() as place:
             model = registry.fetch(client, entry.model_name, version, Path(place, "model"))
-            _run_batch(entry, model, source, folder, config, Path(place))
+            _run_batch(model, source, folder, config, Path(place))
     except Timeout:
         raise ValueError(f"{out}: another scoring writes there; nothing was done") from None
     table = read_scores(folder)
@@ -88,7 +90,7 @@ def _is_known(client: MlflowClient, entry: Entry) -> bool:
     return bool(client.search_registered_models(f"name='{entry.model_name}'"))
 
 
-def _run_batch(entry: Entry, model: Path, source: str, out: Path, config: OrchestrationConfig, place: Path) -> None:
+def _run_batch(model: Path, source: str, out: Path, config: OrchestrationConfig, place: Path) -> None:
     request = place / "request.json"
     write_json(
         request,
@@ -100,21 +102,17 @@ def _run_batch(entry: Entry, model: Path, source: str, out: Path, config: Orches
             "timeout_s": read_section(FetchConfig, "download.fetch").timeout_s,
         },
     )
-    run = patient(_batch, "score", f"score {entry.model_name}", config.retry_wait_s)
-    state = run(request, config.stage_timeout_s, return_state=True)
-    if not state.is_completed():
-        raise ValueError(state.message)
+    attempt(_batch, "score", config.retry_wait_s, request, config.stage_timeout_s)
 
 
-def _batch(request: Path, timeout_s: float) -> State[Any] | None:
+def _batch(request: Path, timeout_s: float) -> None:
     command = [sys.executable, "-m", "pipelines.batch", str(request)]
     ended = stream(command, Path.cwd(), get_run_logger().info, timeout_s)
     if ended.timed_out:
-        return Failed(message=f"the scoring took longer than {timeout_s:g} s and was stopped; run it again to go on")
+        raise ValueError(f"the scoring took longer than {timeout_s:g} s and was stopped; run it again to go on")
     if ended.status:
         reason = (ended.lines or ("no reason given",))[-1].removeprefix("error: ")
-        return Failed(name=PASSING if ended.status == os.EX_TEMPFAIL else "Failed", message=reason)
-    return None
+        raise (PassingError if ended.status == os.EX_TEMPFAIL else ValueError)(reason)
 
 
 def _reference(client: MlflowClient, entry: Entry, version: str) -> NDArray[np.float64]:
@@ -128,7 +126,7 @@ def _reference(client: MlflowClient, entry: Entry, version: str) -> NDArray[np.f
 
 
 def _numbers(column: "pd.Series[float]") -> NDArray[np.float64]:
-    return column.dropna().to_numpy(np.float64)
+    return np.asarray(column.dropna(), dtype=np.float64)
 
 
 def _record(

@@ -9,10 +9,10 @@ from prefect.futures import PrefectFuture, as_completed
 from prefect.logging import get_run_logger
 
 from pipelines.catalogue import Entry
-from pipelines.dvc import DvcError, Outcome, PassingError, reproduce_stage
+from pipelines.dvc import Outcome, reproduce_stage
 from pipelines.live import follow
 from pipelines.orchestration import OrchestrationConfig
-from pipelines.patience import lasting, passing, patient
+from pipelines.patience import patient
 
 FUTURE = PrefectFuture[Any]
 
@@ -60,12 +60,16 @@ def run_stages(
         for stage, need in needs.items():
             if len(running) < config.stages_at_once and stage not in futures and need <= done.outcomes.keys():
                 before = [futures[name] for name in sorted(need)]
-                arguments = (stage, Path.cwd(), _followed(stage, by_key), client, config)
-                futures[stage] = run.submit(*arguments, force=stage in force, wait_for=before)
-                running[futures[stage]] = stage
+                followed = _followed(stage, by_key)
+                future: FUTURE = run.submit(
+                    stage, Path.cwd(), followed, client, config, force=stage in force, wait_for=before
+                )
+                futures[stage], running[future] = future, stage
         if not running:
             break
         future = next(as_completed(list(running)))
+        # The server hears of the end a little later; the future itself knows.
+        future.wait()
         stage = running.pop(future)
         if future.state.is_completed():
             outcome, run_id = future.result()
@@ -73,7 +77,7 @@ def run_stages(
             if run_id:
                 done.runs[stage.partition("@")[2]] = run_id
         else:
-            failures[stage] = future.state.message or future.state.name
+            failures[stage] = future.state.message or str(future.state.name)
     if failures:
         left = [stage for stage in needs if stage not in futures]
         after = f"; not run after that: {', '.join(left)}" if left else ""
@@ -88,15 +92,11 @@ def _followed(stage: str, by_key: Mapping[str, Entry]) -> Entry | None:
 
 def _run_stage(
     stage: str, folder: Path, entry: Entry | None, client: MlflowClient, config: OrchestrationConfig, *, force: bool
-) -> Any:  # noqa: ANN401  # outcome and run, or the state of a failure
+) -> tuple[Outcome, str | None]:
+    """What DVC did, and the run that followed the training."""
     say, timeout_s = get_run_logger().info, config.stage_timeout_s
-    try:
-        if entry is None:
-            return reproduce_stage(stage, folder, say, timeout_s, force=force), None
-        with follow(client, entry, config.live_poll_s) as follower:
-            outcome = reproduce_stage(stage, folder, say, timeout_s, force=force)
-    except PassingError as error:
-        return passing(error)
-    except DvcError as error:
-        return lasting(error)
+    if entry is None:
+        return reproduce_stage(stage, folder, say, timeout_s, force=force), None
+    with follow(client, entry, config.live_poll_s) as follower:
+        outcome = reproduce_stage(stage, folder, say, timeout_s, force=force)
     return outcome, follower.run_id if follower.has_seen_training else None

@@ -11,6 +11,8 @@ import mlflow
 from filelock import FileLock
 from mlflow import MlflowClient
 
+from pipelines.passing import PassingError
+
 EMBEDDED = Path(".local", "mlflow")
 """SQLite and artifacts. For one machine and one place: MLflow writes down absolute paths of artifacts.
 
@@ -24,7 +26,8 @@ def connect() -> MlflowClient:
     """Give a client of the store; make the embedded one ready where no server is named.
 
     Raises:
-        ValueError: If the server does not answer, or the embedded store cannot be made.
+        PassingError: If the server does not answer.
+        ValueError: If the embedded store cannot be made.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or _embedded()
     if uri.startswith("http"):
@@ -76,4 +79,4 @@ def _knock(uri: str) -> None:
             return
     except (OSError, urllib.error.URLError) as error:
         reason = getattr(error, "reason", error)
-        raise ValueError(f"{uri}: no MLflow server answers there ({reason}); see MLFLOW_TRACKING_URI") from None
+        raise PassingError(f"{uri}: no MLflow server answers there ({reason}); see MLFLOW_TRACKING_URI") from None

@@ -20,11 +20,12 @@ from pipelines.catalogue import Entry, find
 from pipelines.changes import locked_stages
 from pipelines.children import stop_all
 from pipelines.digests import text_digest
-from pipelines.dvc import DvcError, PassingError, stream_dvc
+from pipelines.dvc import stream_dvc
+from pipelines.flow_report import run_name
 from pipelines.orchestration import OrchestrationConfig, read_orchestration
-from pipelines.patience import lasting, passing, patient
+from pipelines.patience import ERRORS, patient
 from pipelines.results import read_json
-from pipelines.training_flow import ERRORS, failed
+from pipelines.training_flow import failed
 from pipelines.workspace import carry_over, workspace
 from stages.files import atomic_file
 from stages.params import PARAMS
@@ -49,7 +50,7 @@ class Cell(NamedTuple):
         return f"{self.entry.key}-{text_digest(repr(sorted(self.settings.items())))[:8]}"
 
 
-@flow(name="sweep", flow_run_name="sweep {dataset} {category}")
+@flow(name="sweep", flow_run_name=run_name)
 def sweep(
     dataset: str,
     category: str | None = None,
@@ -88,9 +89,13 @@ def run_cells(made: list[Cell], checkout: Path, config: OrchestrationConfig) -> 
             run.submit(cell, checkout, config.stage_timeout_s): cell for cell in made
         }
         for future in as_completed(list(futures)):
+            # The server hears of the end a little later; the future itself knows.
+            future.wait()
             cell, state = futures[future], future.state
             row = {"category": cell.entry.model_name, **cell.settings}
-            rows.append(row | (future.result() if state.is_completed() else {"error": state.message or state.name}))
+            rows.append(
+                row | (future.result() if state.is_completed() else {"error": state.message or str(state.name)})
+            )
     except BaseException:
         # Before the task runner waits for its threads.
         stop_all()
@@ -112,19 +117,14 @@ def cells(entries: Sequence[Entry], seeds: Sequence[int], settings: Mapping[str,
     return [Cell(entry, combination) for entry in entries for combination in combinations]
 
 
-def run_cell(cell: Cell, checkout: Path, timeout_s: float) -> Any:  # noqa: ANN401  # figures, or the state of a failure
+def run_cell(cell: Cell, checkout: Path, timeout_s: float) -> dict[str, Any]:
     """Train and evaluate one combination in a worktree, by DVC, and return its figures."""
-    try:
-        with workspace(cell.name, checkout) as folder:
-            carry_over(locked_stages(cell.entry.key, checkout), folder)
-            _set(cell.settings, folder)
-            target = f"evaluate@{cell.entry.key}"
-            stream_dvc(folder, get_run_logger().info, timeout_s, "--wait-for-lock", "repro", target)
-            figures = read_json(folder / cell.entry.paths.metrics)
-    except PassingError as error:
-        return passing(error)
-    except (DvcError, ValueError, OSError) as error:
-        return lasting(error)
+    with workspace(cell.name, checkout) as folder:
+        carry_over(locked_stages(cell.entry.key, checkout), folder)
+        _set(cell.settings, folder)
+        target = f"evaluate@{cell.entry.key}"
+        stream_dvc(folder, get_run_logger().info, timeout_s, "--wait-for-lock", "repro", target)
+        figures = read_json(folder / cell.entry.paths.metrics)
     return {name: value for name, value in figures.items() if not isinstance(value, str)}
 
 
@@ -148,7 +148,7 @@ def _task_runner(config: OrchestrationConfig) -> TaskRunner[Any]:
     if where is None:
         return ThreadPoolTaskRunner(max_workers=workers)
     try:
-        from prefect_dask import DaskTaskRunner  # noqa: PLC0415  # extra `cluster`
+        from prefect_dask.task_runners import DaskTaskRunner  # noqa: PLC0415  # extra `cluster`
     except ModuleNotFoundError:
         raise ValueError(
             "params.yaml: orchestration.sweep.dask needs an extra: .venv/bin/pip install -e '.[cluster]'"

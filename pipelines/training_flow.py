@@ -6,15 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import sqlalchemy.exc
-from filelock import Timeout
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
-from prefect import flow, task
+from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.context import TaskRunContext
 from prefect.logging import get_run_logger
-from prefect.states import Completed
+from prefect.states import Completed, Failed
 
 from pipelines import registry
 from pipelines.catalogue import Entry, find
@@ -28,19 +24,20 @@ from pipelines.flow_report import (
     report_outcomes,
     report_pictures,
     report_run,
+    run_name,
     tell,
 )
 from pipelines.orchestration import OrchestrationConfig, read_orchestration
-from pipelines.patience import lasting
-from pipelines.promotion import Verdict, promote
-from pipelines.rules import PromotionConfig, read_rules
+from pipelines.patience import ERRORS, attempt, one_line
+from pipelines.promotion import promote
+from pipelines.rules import read_rules
 from pipelines.stage_tasks import run_stages
 from pipelines.store import connect
 from pipelines.tracking import track
+from stages.files import atomic_file
 from stages.params import PARAMS
 
-ERRORS = (ValueError, OSError, MlflowException, sqlalchemy.exc.SQLAlchemyError, Timeout, subprocess.SubprocessError)
-"""What a user or a server can cause. Anything else is a fault of ours and keeps its traceback."""
+CHECKED = Path(".local", "settings-checked")
 LAST = ("evaluate", "benchmark")
 """The stages that nothing else needs."""
 REFUSED, UNCHANGED = "Refused", "Unchanged"
@@ -63,7 +60,7 @@ class Result(NamedTuple):
         return f"{names}: {'promoted' if self.decision.promote else f'refused: {self.decision.reasons[0]}'}"
 
 
-@flow(name="training", flow_run_name="training {dataset} {category}")
+@flow(name="training", flow_run_name=run_name)
 def training(dataset: str, category: str | None = None) -> State[Any]:
     """Bring a data set, or one category of it, up to date in the current folder, and judge what came of it.
 
@@ -96,14 +93,17 @@ def train_and_judge(
         ValueError: If settings, a stage, the store or the gate fail.
     """
     rules = read_rules()
-    check_settings()
-    needs = stage_graph_of(entries)
-    client = connect()
+    attempt(check_settings, "check settings", ())
+    needs = stage_graph(Path.cwd(), [f"{stage}@{entry.key}" for entry in entries for stage in LAST])
+    client = attempt(connect, "connect to MLflow", config.retry_wait_s)
     done = run_stages(needs, entries, client, config, force)
     report_outcomes(done.outcomes)
-    versions = {entry.model_name: register(client, entry, done.runs.get(entry.key)) for entry in entries}
+    versions = {
+        entry.model_name: attempt(register, f"register {entry.model_name}", (), client, entry, done.runs.get(entry.key))
+        for entry in entries
+    }
     report_metrics(entries)
-    verdict = judge(client, entries, rules)
+    verdict = attempt(promote, "judge", (), client, entries, rules, None)
     report_decision(verdict.decision)
     result = Result(versions, verdict.decision)
     if result.decision is not None:
@@ -120,46 +120,35 @@ def final_state(result: Result) -> State[Any]:
 
 def failed(error: Exception) -> State[Any]:
     """Say in one line what went wrong. Returned, not raised: a traceback would say nothing more."""
-    state = lasting(error)
-    get_run_logger().error(state.message)
-    return state
+    line = one_line(error)
+    get_run_logger().error(line)
+    return Failed(message=line)
 
 
-def stage_graph_of(entries: Sequence[Entry]) -> dict[str, frozenset[str]]:
-    """Return what each stage of some categories needs."""
-    return stage_graph(Path.cwd(), [f"{stage}@{entry.key}" for entry in entries for stage in LAST])
+def check_settings() -> None:
+    """Read every section of params.yaml, before hours of training end at a typo in `evaluation`.
 
-
-def _settings(context: TaskRunContext, parameters: dict[str, Any]) -> str:
-    """What a check of the settings depends on: the file, and the code that knows what may stand in it."""
-    del context, parameters
+    Raises:
+        ValueError: If something is wrong; a line each.
+    """
     code = [folder_digest(Path(room)) for room in ("diffusionad", "stages")]
-    return text_digest(" ".join([file_digest(PARAMS), *code]))
-
-
-@task(name="check settings", cache_key_fn=_settings, persist_result=True)
-def check_settings() -> bool:
-    """Read every section of params.yaml, before hours of training end at a typo in `evaluation`."""
-    command = [sys.executable, "-m", "stages.check"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    digest = text_digest(" ".join([file_digest(PARAMS), *code]))
+    # It loads all that stages load, which takes seconds: what was found sound is not asked again.
+    if CHECKED.is_file() and CHECKED.read_text() == digest:
+        return
+    done = subprocess.run([sys.executable, "-m", "stages.check"], capture_output=True, text=True, check=False)
     if done.returncode:
         raise ValueError(done.stderr.strip().removeprefix("error: "))
-    return True
+    with atomic_file(CHECKED) as draft:
+        draft.write_text(digest)
 
 
-@task(name="register", task_run_name="register {entry.key}", persist_result=False)
 def register(client: MlflowClient, entry: Entry, run_id: str | None) -> str:
     """Log what the stages left and make it a version; show its run and pictures."""
     track(client, entry, run_id)
     version, is_new = registry.register(client, entry)
     get_run_logger().info("%s: version %s%s", entry.model_name, version, "" if is_new else ", as before")
-    run = client.get_run(registry.get_version(client, entry.model_name, version).run_id)
+    run = client.get_run(registry.run_of(registry.get_version(client, entry.model_name, version)))
     report_run(entry, client.tracking_uri, run.info.experiment_id, run.info.run_id, version)
     report_pictures(entry)
     return version
-
-
-@task(name="judge", persist_result=False)
-def judge(client: MlflowClient, entries: Sequence[Entry], rules: PromotionConfig) -> Verdict:
-    """Ask the gate about the newest versions, and obey it."""
-    return promote(client, entries, rules, None)

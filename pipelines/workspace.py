@@ -3,8 +3,9 @@
 import contextlib
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 from ruamel.yaml import YAML
@@ -51,13 +52,13 @@ def workspace(name: str, checkout: Path) -> Iterator[Path]:
         _remove(folder, checkout)
 
 
-def carry_over(stages: dict[str, object], folder: Path) -> None:
+def carry_over(stages: Mapping[str, Any], folder: Path) -> None:
     """Put entries of stages into dvc.lock of a worktree, and bring their outs from the cache, as far as it has them."""
     if not stages:
         return
     yaml, file = YAML(), folder / "dvc.lock"
-    lock = yaml.load(file) if file.is_file() else {"schema": "2.0", "stages": {}}
-    lock["stages"] |= stages
+    lock: dict[str, Any] = yaml.load(file) if file.is_file() else {"schema": "2.0", "stages": {}}
+    lock["stages"].update(stages)
     yaml.dump(lock, file)
     run_dvc(folder, "checkout", "--quiet", "--force", "--allow-missing", *stages)
 

@@ -12,12 +12,12 @@ from ruamel.yaml import YAML
 
 from diffusionad.model import DiffusionAD, ModelConfig
 from diffusionad.section import Section
+from diffusionad.synthesis.foreground.methods import ForegroundConfig
 from diffusionad.training.trainer import TrainingConfig
 from stages.benchmark import BenchmarkConfig
 from stages.dataset import DatasetConfig
 from stages.download import DownloadConfig
 from stages.evaluate import EvaluationConfig
-from stages.foreground import ForegroundConfig
 from stages.params import PARAMS, ImageConfig, read_category, read_section
 from stages.synthesize import SyntheticSetsConfig
 from stages.train import OperatingPointConfig

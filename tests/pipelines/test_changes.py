@@ -9,7 +9,8 @@ from moto.server import ThreadedMotoServer
 from ruamel.yaml import YAML
 
 from pipelines.catalogue import find
-from pipelines.changes import UnreachableError, list_source, look, read_state, write_state
+from pipelines.changes import list_source, look, read_state, write_state
+from pipelines.passing import PassingError
 
 FETCH = {"timeout_s": 0.5, "attempts": 1, "wait_s": 0, "max_unpacked_mib": 1, "max_files": 9}
 DATASET = {
@@ -158,5 +159,5 @@ def test_a_bucket_without_credentials_is_told_in_one_line(s3, monkeypatch, tmp_p
 def test_a_server_that_does_not_answer_may_do_so_later(s3, monkeypatch, place):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
 
-    with pytest.raises(UnreachableError, match=f"{place}: no answer"):
+    with pytest.raises(PassingError, match=f"{place}: no answer"):
         list_source(place, "mono", 0.5)

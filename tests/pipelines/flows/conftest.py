@@ -31,13 +31,13 @@ stages:
       cmd: infra/python stage.py ${key} ${training.seed}
       deps: [stage.py]
       params: [training.seed]
-      outs: [models/${key}]
+      outs: ["models/${key}"]
   evaluate:
     foreach: ${categories}
     do:
       cmd: cp models/${key} reports/${item.dataset}/${item.category}/metrics.json
-      deps: [models/${key}]
-      outs: [reports/${item.dataset}/${item.category}/metrics.json]
+      deps: ["models/${key}"]
+      outs: ["reports/${item.dataset}/${item.category}/metrics.json"]
 """
 STAGE = """\
 import json, pathlib, sys
@@ -68,7 +68,7 @@ def prefect_api(tmp_path_factory):
         url, end = f"http://127.0.0.1:{port}/api", time.monotonic() + START_S
         while time.monotonic() < end and server.poll() is None:
             try:
-                urllib.request.urlopen(f"{url}/health", timeout=5).close()
+                urllib.request.urlopen(f"{url}/health", timeout=5).close()  # noqa: S310  # ours
                 break
             except OSError:
                 time.sleep(0.2)
@@ -112,8 +112,17 @@ class Checkout:
 
     def commit(self):
         identity = ["-c", "user.name=a test", "-c", "user.email=test@example.org"]
-        subprocess.run(["git", "add", "-A"], cwd=self.root, check=True)
-        subprocess.run(["git", *identity, "commit", "-qm", "a change"], cwd=self.root, check=True)
+        self.git("add", "-A")
+        self.git(*identity, "commit", "-qm", "a change")
+
+    def git(self, *arguments):
+        done = subprocess.run(["git", *arguments], cwd=self.root, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    def draw(self, count, folder=None, brightness=150):
+        """Photographs of good plates; to train on, if no folder is named."""
+        place = folder or self.root.parent / "parts" / "plate" / "train" / "good"
+        draw(place, np.random.default_rng(brightness), count, brightness=brightness)
 
     def processes(self):
         """What still works inside the checkout."""
@@ -127,10 +136,6 @@ class Checkout:
         return found
 
 
-def _git(root, *arguments):
-    subprocess.run(["git", *arguments], cwd=root, check=True)
-
-
 def _environment(root, api):
     environment = os.environ | {"PYTHONPATH": str(root), "STAGE_PYTHON": sys.executable, "DVC_NO_ANALYTICS": "1"}
     # As on a machine where nobody has told git a name.
@@ -140,12 +145,12 @@ def _environment(root, api):
     return environment | ({"PREFECT_API_URL": api} if api else {})
 
 
-def draw(folder, rng, count, hole=None):
+def draw(folder, rng, count, hole=None, brightness=150):
     """Grey plates; `hole` is the folder of the masks of dark holes."""
     folder.mkdir(parents=True, exist_ok=True)
     first = len(list(folder.iterdir()))
     for index in range(first, first + count):
-        pixels = rng.normal(150, 12, (48, 48)).clip(0, 255).astype(np.uint8)
+        pixels = rng.normal(brightness, 12, (48, 48)).clip(0, 255).astype(np.uint8)
         if hole:
             mask = np.zeros_like(pixels)
             top, left = rng.integers(4, 32, 2)
@@ -193,7 +198,7 @@ def plates(tmp_path, prefect_api):
         orchestration__retry_wait_s=[1],
         orchestration__live_poll_s=0.2,
     )
-    _git(root, "init", "-q", "-b", "main")
+    checkout.git("init", "-q", "-b", "main")
     checkout.commit()
     return checkout
 
@@ -216,7 +221,7 @@ def quick(tmp_path, prefect_api):
             orchestration__schedules={},
             orchestration__retry_wait_s=[1],
         )
-        _git(root, "init", "-q", "-b", "main")
+        checkout.git("init", "-q", "-b", "main")
         checkout.run("dvc", "init", "-q")
         checkout.commit()
         return checkout
