@@ -69,10 +69,7 @@ await() {  # NAME COMMAND...: until the command succeeds
 }
 
 offspring() {  # pids of all that carry the name of a service
-  local file
-  for file in /proc/[0-9]*/environ; do
-    if grep -qzFx "INFRA_SERVICE=$HOME_/$1" "$file" 2>/dev/null; then basename "$(dirname "$file")"; fi
-  done
+  grep -lzFx "INFRA_SERVICE=$HOME_/$1" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3
 }
 
 end() {  # NAME [SIGNAL]: ask its first process, wait, then end what is left
@@ -82,9 +79,14 @@ end() {  # NAME [SIGNAL]: ask its first process, wait, then end what is left
     for _ in $(seq 100); do pid_of "$name" >/dev/null || break; sleep 0.2; done
   fi
   for signal in TERM KILL; do
-    rest=$(offspring "$name")
-    # shellcheck disable=SC2086  # a list of numbers
-    if [ -n "$rest" ]; then kill -$signal $rest 2>/dev/null || true; sleep 2; fi
+    for turn in $(seq 75); do
+      rest=$(offspring "$name") || true  # a process that ended meanwhile is an error to grep
+      [ -n "$rest" ] || break
+      # Once is enough: a second TERM would break off what tidies up.
+      # shellcheck disable=SC2086  # a list of numbers
+      if [ "$turn" = 1 ]; then kill -$signal $rest 2>/dev/null || true; fi
+      sleep 0.2
+    done
   done
   if pid=$(pid_of "$name"); then kill -KILL "$pid"; fi
   rm -f "$HOME_/run/$name.pid"
@@ -235,7 +237,7 @@ down() {
       *) end "$name" ;;
     esac
     # The gateway alone can go and come back; its store ends with the whole.
-    if [ "$name" = s3 ] && [ $# -gt 1 ]; then end ceph-osd; end ceph-mon; fi
+    if [ "$name" = s3 ] && [ $# = ${#SERVICES[@]} ]; then end ceph-osd; end ceph-mon; fi
     echo "$name is down"
   done
 }

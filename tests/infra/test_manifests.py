@@ -15,6 +15,7 @@ with warnings.catch_warnings():
     # mlflow warns of its own type hints while it is imported.
     warnings.simplefilter("ignore")
     from pipelines.scoring_flow import DRIFTED, resource_of
+    from pipelines.training_flow import REFUSED, UNCHANGED
 
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"
@@ -197,3 +198,12 @@ def test_an_image_is_made_of_pinned_parts_and_runs_as_nobody_special(path):
     assert "ADD" not in {line[0] for line in words}
     ignored = (ROOT / ".dockerignore").read_text().split()
     assert {".git", ".venv", ".local", "data", "models"} <= set(ignored)
+
+
+def test_a_run_that_ended_in_any_way_is_not_taken_for_one_that_crashed():
+    (automation,) = load(INFRA / "automations.yaml")["automations"]
+    ends = {"Completed", "Failed", "Cancelled", "Crashed", "Drifted", REFUSED, UNCHANGED}
+
+    assert {f"prefect.flow-run.{name}" for name in ends} | {"prefect.flow-run.heartbeat"} == set(
+        automation["trigger"]["expect"]
+    )
