@@ -32,6 +32,8 @@ bluestore block size = ${CEPH_BYTES:-10737418240}
 osd memory target = 939524096
 osd class load list = *
 osd class default list = *
+osd class update on start = false
+osd crush update on start = false
 [mon.a]
 mon data = $folder/mon
 mon addr = v1:127.0.0.1:$CEPH_MON_PORT
@@ -49,7 +51,7 @@ CONF
 
 ceph_start() {
   ceph_configure >>"$LOGS/ceph-mon.log" 2>&1
-  launch ceph-mon "$CEPH_MON_PORT" ceph-mon -f -i a
+  if ! pid_of ceph-mon >/dev/null; then launch ceph-mon "$CEPH_MON_PORT" ceph-mon -f -i a; fi
   await ceph-mon timeout 10 ceph status
   if [ ! -e "$HOME_/ceph/osd/ready" ]; then
     {
