@@ -35,7 +35,7 @@ lint: setup-dev  ## style, types and import rules
 
 ui: setup  ## MLflow on the runs and versions of this checkout, at http://127.0.0.1:5000
 	-$(BIN)/diffusionad track --all
-	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(CURDIR)/.local/mlflow/mlflow.db
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false $(BIN)/mlflow ui --backend-store-uri sqlite:///$(CURDIR)/.local/mlflow/mlflow.db
 
 serve: setup  ## the flows with the schedules of params.yaml, until stopped; Prefect at http://127.0.0.1:4200
 	$(BIN)/diffusionad serve

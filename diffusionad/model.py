@@ -12,6 +12,7 @@ from diffusionad.diffusion.process import q_sample
 from diffusionad.diffusion.samplers import ancestral, ddim, ddim_timesteps
 from diffusionad.diffusion.schedule import NoiseSchedule, ScheduleConfig
 from diffusionad.networks.autoencoder import Autoencoder, AutoencoderConfig
+from diffusionad.networks.feature_segmenter import FeatureSegmenter, FeatureSegmenterConfig
 from diffusionad.networks.segmenter import Segmenter, SegmenterConfig
 from diffusionad.networks.unet import UNet, UNetConfig
 from diffusionad.section import Section
@@ -43,7 +44,12 @@ class ModelConfig(Section):
     ddim_steps: int = Field(gt=0, description="denoising steps of `ddim`; the paper has 30")
     unet: UNetConfig
     autoencoder: AutoencoderConfig
+    segmenter_sees: Literal["pixels", "features"] = Field(
+        description="pixels of image and reconstruction, as the paper, through `segmenter`; or what a network that "
+        "was trained on ImageNet makes of both, through `feature_segmenter`"
+    )
     segmenter: SegmenterConfig
+    feature_segmenter: FeatureSegmenterConfig
     reconstruction_dropout: float = Field(
         ge=0,
         le=1,
@@ -61,6 +67,12 @@ class ModelConfig(Section):
             raise ValueError(f"guidance needs t_s < t_b < num_timesteps, got {self.guidance} with {steps} timesteps")
         if not self.guidance.tau < steps:
             raise ValueError(f"guidance.tau must be below num_timesteps, got {self.guidance.tau} and {steps}")
+        return self
+
+    @model_validator(mode="after")
+    def _features_of_colour(self) -> "ModelConfig":
+        if self.segmenter_sees == "features" and self.image_channels != 3:  # noqa: PLR2004  # RGB
+            raise ValueError(f"segmenter_sees `features` needs image_channels 3, got {self.image_channels}")
         return self
 
 
@@ -119,7 +131,20 @@ class DiffusionAD(nn.Module):
             self.reconstructor = Autoencoder(config.autoencoder, config.image_channels)
         else:
             self.reconstructor = UNet(config.unet, config.image_channels, image_size[1])
-        self.segmenter = Segmenter(config.segmenter, 2 * config.image_channels)
+        self.segmenter: nn.Module
+        if config.segmenter_sees == "features":
+            self.segmenter = FeatureSegmenter(config.feature_segmenter)
+        else:
+            self.segmenter = Segmenter(config.segmenter, 2 * config.image_channels)
+
+    def load_pretrained(self) -> None:
+        """Give the frozen part of the segmenter, if it has one, the weights that training starts from.
+
+        Raises:
+            ValueError: If they are not installed.
+        """
+        if isinstance(self.segmenter, FeatureSegmenter):
+            self.segmenter.encoder.load_pretrained()
 
     def to_range(self, images: Tensor) -> Tensor:
         """Images in [0, 1] -> x_0 in the model's value range."""
@@ -131,7 +156,11 @@ class DiffusionAD(nn.Module):
 
     def segment(self, x_0: Tensor, x_0_hat: Tensor) -> Tensor:
         """Mask logits (B, 1, H, W) for images and reconstructions in the model's value range."""
-        logits: Tensor = self.segmenter(torch.cat([x_0, x_0_hat], dim=1))
+        logits: Tensor
+        if isinstance(self.segmenter, FeatureSegmenter):
+            logits = self.segmenter(self.from_range(x_0), self.from_range(x_0_hat))
+        else:
+            logits = self.segmenter(torch.cat([x_0, x_0_hat], dim=1))
         return logits
 
     def denoise(self, x_t: Tensor, t: Tensor) -> Tensor:
@@ -254,6 +283,8 @@ def _check_size(config: ModelConfig, image_size: tuple[int, int]) -> None:
         "unet": config.unet.stem * 2 ** (len(config.unet.channel_multipliers) - 1),
         "segmenter": config.segmenter.stem * 2 ** (len(config.segmenter.channel_multipliers) - 1),
     }
+    if config.segmenter_sees == "features":
+        halvings["segmenter"] = 2
     if config.paradigm == "autoencoder":
         del halvings["unet"]
         halvings["autoencoder"] = 2 ** (len(config.autoencoder.channel_multipliers) - 1)

@@ -4,6 +4,7 @@ Exit status: 0 done, 1 an error (one line on stderr), 2 a wrong command line, 3 
 """
 
 import argparse
+import logging
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -35,11 +36,14 @@ ERRORS = (ValueError, OSError, MlflowException, sqlalchemy.exc.SQLAlchemyError, 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; leave with its status."""
     options = _parser().parse_args(arguments)
+    # It logs pages of what it also raises, which is told below in a line.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     command: Callable[[argparse.Namespace], int] = options.command
     try:
         status = command(options)
     except ERRORS as error:
-        line = " ".join(str(error).split())
+        # What a database says ends in the statement, of no use to a reader.
+        line = " ".join(str(error).split()).split(" [SQL:")[0]
         _say(f"error: {line[:1000] or type(error).__name__}", file=sys.stderr)
         status = 1
     sys.exit(status)

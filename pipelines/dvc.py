@@ -1,5 +1,6 @@
 """The one place that runs DVC."""
 
+import json
 import os
 import re
 import subprocess
@@ -95,6 +96,17 @@ def reproduce_stage(
     if any(re.match(rf"Running stage '{re.escape(stage)}'", line) for line in said):
         return "ran"
     return "restored" if any("is cached - skipping run" in line for line in said) else "unchanged"
+
+
+def changed_stages(target: str) -> list[str] | None:
+    """List the stages, of `target` and those before it, whose code, settings, data or outs are not those of dvc.lock.
+
+    None if that cannot be told: no DVC repository here, or no such stage.
+    """
+    # Another process may hold DVC's lock for a moment.
+    command = _command("--wait-for-lock", "status", "--json", "--with-deps", target)
+    done = subprocess.run(command, env=os.environ | _environment(), capture_output=True, text=True, check=False)
+    return None if done.returncode else sorted(json.loads(done.stdout))
 
 
 def _command(*arguments: str) -> list[str]:

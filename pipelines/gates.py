@@ -26,7 +26,7 @@ Figure = Literal[
 """A figure of metrics.json in [0, 1], higher is better."""
 
 FIGURES: tuple[Figure, ...] = get_args(Figure)
-LINEAGE = ("git.commit", "git.dirty", "dvc_lock", "manifest", "params", "environment", "licence")
+LINEAGE = ("git.commit", "git.dirty", "dvc_status", "dvc_lock", "manifest", "params", "environment")
 """Facts without which a version cannot be made again."""
 
 
@@ -150,6 +150,13 @@ def _judge_artifact(config: GateConfig, facts: Evidence) -> Iterator[Check]:
 def _judge_origin(config: GateConfig, facts: Evidence) -> Iterator[Check]:
     missing = [key for key in LINEAGE if not facts.lineage.get(key)]
     yield Check("lineage", "missing", ", ".join(missing) or "nothing", "nothing", not missing)
+    status = facts.lineage.get("dvc_status") or None
+    yield Check("up_to_date", "dvc_status", status, "current", status == "current")
+    licence = facts.lineage.get("licence")
+    terms = {"true": f"{licence}, not for commercial use", "false": licence}.get(
+        facts.lineage.get("non_commercial", "")
+    )
+    yield Check("licence", "data", terms if licence else None, "known", bool(licence and terms))
     trained = facts.lineage.get("manifest")
     yield Check(
         "same_data", "manifest", facts.manifest[:12], f"= {(trained or 'none')[:12]}", trained == facts.manifest

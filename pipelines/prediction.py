@@ -60,7 +60,7 @@ def _rows(served: Any, files: list[Path], folder: Path, out: Path) -> Iterator[d
             data = read_bytes(file)
             answer = served.predict(pd.DataFrame({"image": [data]}), params={"anomaly_map": True}).iloc[0]
         except (MlflowException, ValueError) as error:
-            yield {"path": name.as_posix(), "error": " ".join(str(error).split()).replace("image 0", name.as_posix())}
+            yield {"path": name.as_posix(), "error": " ".join(str(error).split()).replace("image 0: ", "")}
             continue
         photograph = to_rgb(load(open_image(data, str(name)), str(name)), str(name))
         anomaly_map = np.asarray(

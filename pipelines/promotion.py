@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import mlflow.artifacts
 from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 
 from diffusionad.data.manifest import manifest_digest, read_manifest
 from pipelines import registry
@@ -18,9 +16,10 @@ from pipelines.catalogue import Entry
 from pipelines.decision import Decision
 from pipelines.gates import LINEAGE, Evidence, Rival, decide
 from pipelines.journal import Event
+from pipelines.lineage import LICENCE
 from pipelines.results import read_json
 from pipelines.rules import PromotionConfig, ScoringConfig, gate_for
-from pipelines.tracking import ARTIFACT, MODEL
+from pipelines.tracking import ARTIFACT, MODEL, download
 
 WEIGHTS = "artifacts/{category}/model.safetensors"
 
@@ -107,7 +106,7 @@ def gather(client: MlflowClient, contest: Contest, scoring: ScoringConfig) -> Ev
         latency_ms=latency["candidate"],
         size_mib=size / 2**20,
         violations=_violations(registry.run_of(version)),
-        lineage={key: version.tags.get(key, "") for key in LINEAGE},
+        lineage={key: version.tags.get(key, "") for key in (*LINEAGE, *LICENCE)},
         champion=rival,
     )
 
@@ -159,7 +158,7 @@ def _leaked(client: MlflowClient, entry: Entry, version: str) -> int | None:
     """Count the test images of today that the version was trained or validated on; None if that is unknown."""
     run_id = registry.run_of(registry.get_version(client, entry.model_name, version))
     with tempfile.TemporaryDirectory() as place:
-        file = _download(run_id, f"data/{entry.paths.manifest.name}", place)
+        file = download(run_id, f"data/{entry.paths.manifest.name}", place)
         if file is None:
             return None
         stated = registry.get_version(client, entry.model_name, version).tags.get("manifest")
@@ -172,14 +171,7 @@ def _leaked(client: MlflowClient, entry: Entry, version: str) -> int | None:
 
 def _violations(run_id: str) -> dict[str, int] | None:
     with tempfile.TemporaryDirectory() as place:
-        file = _download(run_id, "data/validation.json", place)
+        file = download(run_id, "data/validation.json", place)
         content = {} if file is None else read_json(file)
     counts = {key: content.get(key) for key in ("broken", "warned")}
     return {key: int(value) for key, value in counts.items() if value is not None} or None
-
-
-def _download(run_id: str, artifact: str, place: str) -> Path | None:
-    try:
-        return Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=artifact, dst_path=place))
-    except (MlflowException, OSError):
-        return None

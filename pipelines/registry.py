@@ -13,13 +13,14 @@ from mlflow.exceptions import MlflowException
 
 from pipelines.catalogue import Entry
 from pipelines.decision import Decision
+from pipelines.gates import LINEAGE
 from pipelines.journal import CHAMPION, PREVIOUS, VERDICT, Event, Kind, aliases, read_events, recover, write
+from pipelines.lineage import LICENCE, is_clean
 from pipelines.packaging import artifact_digest
 from pipelines.store import lock
 from pipelines.tracking import ARTIFACT, KEY, MODEL, track
 
 AGAINST, DECISION = "gate.champion", "gate.decision"
-LINEAGE_TAGS = ("git.commit", "git.dirty", "dvc_lock", "params", "manifest", "environment", "licence", "licence_url")
 
 
 class NotGatedError(ValueError):
@@ -33,7 +34,8 @@ class StaleChampionError(ValueError):
 def register(client: MlflowClient, entry: Entry) -> tuple[str, bool]:
     """Log what the stages left and make a version of it, unless there is one already.
 
-    A result that was registered with uncommitted changes is registered again once they are committed.
+    A result that was registered with uncommitted or stale changes is registered again once commit, dvc.lock and
+    result belong together.
 
     Returns:
         The version, and whether it is new.
@@ -42,13 +44,15 @@ def register(client: MlflowClient, entry: Entry) -> tuple[str, bool]:
         ValueError: If there is no result, or the artifact that the registry gives back is not the one that was logged.
     """
     run = client.get_run(track(client, entry))
-    tags = {name: run.data.tags.get(name, "") for name in (*LINEAGE_TAGS, KEY, MODEL, ARTIFACT)}
+    tags = {name: run.data.tags.get(name, "") for name in (*LINEAGE, *LICENCE, KEY, MODEL, ARTIFACT)}
     tags |= {"dataset": entry.paths.dataset, "category": entry.paths.category, "key": entry.key}
     with lock(entry.model_name):
         _make_model(client, entry)
         for version in versions(client, entry.model_name):
-            if version.tags.get(KEY) == tags[KEY] and version.tags.get("git.dirty") in ("false", tags["git.dirty"]):
+            if version.tags.get(KEY) == tags[KEY] and (is_clean(version.tags) or not is_clean(tags)):
                 return str(version.version), False
+        for name in LICENCE:
+            client.set_registered_model_tag(entry.model_name, name, tags[name])
         source = f"{run.info.artifact_uri}/model"
         made = client.create_model_version(entry.model_name, source, run_id=run.info.run_id, tags=tags)
     # A new version says its number as an int, a found one as text.

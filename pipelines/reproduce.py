@@ -1,6 +1,8 @@
 """From the number of a version alone: its commit and its data in a fresh folder, trained again, and compared."""
 
+import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,8 +10,9 @@ from mlflow import MlflowClient
 
 from pipelines.digests import file_digest, folder_digest
 from pipelines.dvc import run_dvc
-from pipelines.registry import get_version
-from pipelines.tracking import MODEL
+from pipelines.lineage import DVC_LOCK, is_clean
+from pipelines.registry import get_version, run_of
+from pipelines.tracking import LOCK_ARTIFACT, MODEL, download
 from stages.paths import CategoryPaths
 
 
@@ -29,9 +32,9 @@ class Reproduction(NamedTuple):
 
 
 def reproduce(client: MlflowClient, name: str, version: str, folder: Path, repository: Path) -> Reproduction:
-    """Check out a version's commit into `folder`, take its data from the cache, train again, compare the model.
+    """Check out a version's commit into `folder`, lay its dvc.lock over it, train again, compare the model.
 
-    The training itself is not taken from the cache. Data that the cache lacks are made again as well.
+    Data come from the cache of DVC; those that it lacks are made again. The training is never taken from it.
 
     Args:
         client: Of the store.
@@ -45,17 +48,16 @@ def reproduce(client: MlflowClient, name: str, version: str, folder: Path, repos
     """
     found = get_version(client, name, version)
     tags = found.tags
-    if tags.get("git.dirty") != "false":
+    if not is_clean(tags):
         raise ValueError(
-            f"{name} version {found.version}: registered with uncommitted changes, so its commit alone does not make "
-            "it again; commit, then register again"
+            f"{name} version {found.version}: registered with uncommitted changes, or before `dvc repro` had caught up "
+            "with them, so its commit does not make it again; commit, run `dvc repro`, then register again"
         )
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder}: not empty; name a new folder")
     _git("clone", "--quiet", "--no-checkout", str(repository), str(folder))
     _git("-C", str(folder), "checkout", "--quiet", tags["git.commit"])
-    if file_digest(folder / "dvc.lock") != tags["dvc_lock"]:
-        raise ValueError(f"{folder}: dvc.lock of commit {tags['git.commit'][:12]} is not the one that was registered")
+    _lay_lock(run_of(found), folder / DVC_LOCK, tags["dvc_lock"])
     # Shared, so that data need not be fetched again; the clone's own .dvc/config says where it is.
     run_dvc(folder, "cache", "dir", "--local", str((repository / ".dvc" / "cache").absolute()))
     key = tags["key"]
@@ -64,6 +66,14 @@ def reproduce(client: MlflowClient, name: str, version: str, folder: Path, repos
     run_dvc(folder, "repro", "--force", "--single-item", "--no-run-cache", f"train@{key}")
     paths = CategoryPaths(tags["dataset"], tags["category"])
     return Reproduction(str(found.version), tags[MODEL], folder_digest(folder / paths.model))
+
+
+def _lay_lock(run_id: str, place: Path, stated: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        lock = download(run_id, LOCK_ARTIFACT, folder)
+        if lock is None or file_digest(lock) != stated:
+            raise ValueError(f"run {run_id}: its {LOCK_ARTIFACT} is missing, or not the one that was registered")
+        shutil.copyfile(lock, place)
 
 
 def _git(*arguments: str) -> None:

@@ -5,14 +5,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import mlflow
+import mlflow.artifacts
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
 
 from pipelines import lineage
 from pipelines.catalogue import Entry
+from pipelines.digests import text_digest
 from pipelines.lineage import DVC_LOCK
 from pipelines.packaging import artifact_digest, save_served
 from pipelines.plots import draw_curves
@@ -22,6 +25,7 @@ from stages.params import PARAMS
 
 KEY, MODEL, ARTIFACT = "result.key", "model.digest", "artifact.digest"
 """Tags: of the result, of the model folder, of what is registered."""
+LOCK_ARTIFACT = "lineage/dvc.lock"
 BATCH = 100
 """Parameters that MLflow takes in one call."""
 DIGEST_LENGTH = 36
@@ -74,6 +78,14 @@ def find_runs(client: MlflowClient, entry: Entry, key: str) -> list[Run]:
     return list(client.search_runs(where, f"tags.`{KEY}` = '{key}'"))
 
 
+def download(run_id: str, artifact: str, place: str) -> Path | None:
+    """Fetch a file of a run into a folder; None if it cannot be had."""
+    try:
+        return Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=artifact, dst_path=place))
+    except (MlflowException, OSError):
+        return None
+
+
 def log_history(client: MlflowClient, run_id: str, records: list[dict[str, float]], after: int) -> int:
     """Log the records of a history that lie behind step `after`; return the last step."""
     now = round(time.time() * 1000)
@@ -91,7 +103,7 @@ def log_history(client: MlflowClient, run_id: str, records: list[dict[str, float
 
 def _log(client: MlflowClient, run_id: str, result: Result) -> None:
     paths = result.entry.paths
-    facts = lineage.collect(paths)
+    facts = lineage.collect(result.entry)
     # Before the key: a run that has it and is finished counts as whole.
     client.update_run(run_id, status="RUNNING")
     tags = {KEY: result.key, MODEL: result.model_digest, **result.reasons}
@@ -110,18 +122,23 @@ def _log(client: MlflowClient, run_id: str, result: Result) -> None:
 
 
 def _log_lineage(client: MlflowClient, run_id: str, facts: Mapping[str, str]) -> None:
+    # Read once: DVC may add another category to it meanwhile, and tag and file must agree.
+    locked = DVC_LOCK.read_text(encoding="utf-8") if DVC_LOCK.is_file() else ""
+    if locked:
+        client.log_text(run_id, locked, LOCK_ARTIFACT)
+        facts = {**facts, "dvc_lock": text_digest(locked)}
     client.log_batch(run_id, tags=[RunTag(name, value) for name, value in facts.items()])
-    for file in (DVC_LOCK, Path("dvc.yaml"), PARAMS):
+    for file in (Path("dvc.yaml"), PARAMS):
         if file.is_file():
             client.log_artifact(run_id, str(file), "lineage")
     client.log_text(run_id, lineage.environment(), "lineage/environment.txt")
 
 
 def _renew_lineage(client: MlflowClient, run: Run, entry: Entry) -> None:
-    """Tell of the commit, where a result was logged before it was committed."""
-    if run.data.tags.get("git.dirty") != "false":
-        facts = lineage.collect(entry.paths)
-        if facts["git.dirty"] == "false":
+    """Tell of the commit, where a result was logged before code and settings were committed."""
+    if not lineage.is_clean(run.data.tags):
+        facts = lineage.collect(entry)
+        if lineage.is_clean(facts):
             _log_lineage(client, run.info.run_id, facts)
 
 
@@ -146,6 +163,7 @@ def _log_files(client: MlflowClient, run_id: str, result: Result) -> None:
     files: dict[Path, str] = {
         paths.previews: "pictures",
         paths.foreground_sheet: "pictures",
+        paths.foreground_summary: "data",
         paths.validation: "data",
         paths.validation_page: "data",
         paths.manifest: "data",

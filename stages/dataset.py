@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from diffusionad.data.layouts import Layout
+from diffusionad.data.layout_names import Layout
 from diffusionad.section import Section
 
 

@@ -16,7 +16,7 @@ from diffusionad.data.manifest import manifest_digest, read_manifest, write_mani
 from diffusionad.data.splits import draw_splits, join_units
 from diffusionad.section import Section
 from stages import command
-from stages.contracts import ContractConfig, check
+from stages.data_contract import ContractConfig, hold
 from stages.dataset import DatasetConfig
 from stages.evidence import collect
 from stages.fetch import FetchConfig
@@ -24,7 +24,7 @@ from stages.files import atomic_file, atomic_folder, write_json
 from stages.params import read_section
 from stages.paths import CategoryPaths
 from stages.sources import find_root
-from stages.survey import Survey, copy, lookalikes, remove_rest, survey
+from stages.survey import Survey, lookalikes, remove_rest, survey
 from stages.verdict import lines, write_verdict
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,9 @@ class DownloadConfig(Section):
     val_fraction: float = Field(ge=0, lt=1, description="share of the normal training images held out for validation")
     test_fraction: float = Field(ge=0, lt=1, description="share of normal images to test, where a set has no split")
     mirror: str | None = Field(description="folder, file:// or s3:// prefix with data sets by name; null for none")
-    max_looked_at: int = Field(ge=0, description="images whose pixels are compared and measured; header only beyond")
+    max_megapixels_looked_at: float = Field(
+        ge=0, description="of all images together, decoded to be compared and measured; header only beyond"
+    )
     near_duplicate_bits: int = Field(ge=0, le=64, description="of 255; fingerprints closer than this show one picture")
     fetch: FetchConfig
     contract: ContractConfig
@@ -69,8 +71,7 @@ def download(
     root = find_root(config.fetch, dataset, paths.category, mirror, cache)
     listing = layouts.find(dataset.layout, root, paths.category)
     with atomic_folder(paths.images) as draft:
-        copy(listing, draft)
-        found = survey(listing.items, draft, config.max_looked_at)
+        found = survey(listing, draft, config.max_megapixels_looked_at)
         near = lookalikes(found.images, config.near_duplicate_bits)
         items, dropped = _split(config, listing, found, near)
         frame = _manifest(items, found, paths)
@@ -113,7 +114,7 @@ def _hold(
     pairs = [(a, b, bits) for a, b, bits in near if a in split and b in split and split[a] != split[b]]
     alike = {a: f"{b} in {split[b]}, {bits} of 255 bits" for a, b, bits in pairs}
     evidence = collect(name, items, found.images, found.masks, listing.digests, listing.orphans, alike, accepted)
-    findings = check(config.contract, evidence)
+    findings = hold(config.contract, evidence)
     for line in lines(findings, "warned"):
         log.warning("warning: %s", line)
     file, page = paths.validation, paths.validation_page
@@ -155,6 +156,7 @@ def _summary(dataset: DatasetConfig, frame: pd.DataFrame, left_out: dict[str, in
         "images": len(frame),
         **dict(sorted(Counter(frame["split"] + "_" + kinds).items())),
         "defects": dict(sorted(Counter(frame["defect"]).items())),
+        "looked_at": int(frame["fingerprint"].notna().sum()),
         "with_mask": int(frame["mask"].notna().sum()),
         "left_out": left_out,
         "licence": dataset.licence,

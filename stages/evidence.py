@@ -5,7 +5,7 @@ A column that names a trouble holds the text of it, or nothing where all is well
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
+from posixpath import splitext
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -121,7 +121,7 @@ def _again(keys: "pd.Series[str]", splits: "pd.Series[str]", paths: "pd.Series[s
 
 
 def _stem(path: str) -> str:
-    return PurePosixPath(path).with_suffix("").as_posix()
+    return splitext(path)[0]
 
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:

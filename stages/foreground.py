@@ -15,13 +15,15 @@ from diffusionad.data.images import read_image
 from diffusionad.data.manifest import read_manifest
 from diffusionad.synthesis.foreground.methods import ForegroundConfig, Method
 from stages import command
+from stages.contracts import Finding
 from stages.dataset import DatasetConfig
 from stages.files import atomic_folder, write_json
-from stages.foreground_contract import flags, told
+from stages.foreground_contract import hold
 from stages.foreground_plan import Plan, plan, users_plan
 from stages.params import read_section
 from stages.paths import CategoryPaths
 from stages.sheets import spread, write_sheet
+from stages.verdict import lines, write_verdict
 
 LOG = logging.getLogger(__name__)
 
@@ -33,24 +35,30 @@ def foreground(
     config: ForegroundConfig,
     method: Method | Literal["auto", "masks"],
     *,
+    name: str,
     manifest: Path,
     images: Path,
     users_masks: Path | None,
     masks: Path,
     sheet: Path,
     summary: Path,
+    validation: Path,
+    page: Path,
 ) -> None:
     """Write one mask for every normal image, a sheet of outlines to look at, and what is odd about the masks.
 
     Args:
         config: The numbers of the methods.
         method: How to find the object; `auto` tries some on a sample, `masks` takes the user's.
+        name: Of the category, for the page.
         manifest: Read: rows with label 0, of all splits.
         images: Read: the folder that the manifest's paths are relative to.
         users_masks: Read by `masks` only: PNGs at the images' paths with suffix .png.
         masks: Written whole or not at all: PNGs of 0 and 255 at native size, at the image's path with suffix .png.
         sheet: Written: outlines over evenly spread images.
         summary: Written: JSON with method, reason, areas and warnings.
+        validation: Written: JSON, what the contract of masks found.
+        page: Written: the same for a person, HTML.
 
     Raises:
         ValueError: If the manifest has no normal image, two of its images would share a mask's name, one cannot be
@@ -64,25 +72,29 @@ def foreground(
     pictured = set(spread(len(targets), SHEET_PICTURES))
     pictures, areas, whole = [], {}, set()
     with atomic_folder(masks) as draft:
-        for i, (name, target) in enumerate(tqdm(targets.items(), desc="foreground", unit="image", disable=None)):
-            image = read_image(images / name, None)
-            found = way.find(name, image)
-            areas[name] = float(found.mask.mean())
+        for i, (path, target) in enumerate(tqdm(targets.items(), desc="foreground", unit="image", disable=None)):
+            image = read_image(images / path, None)
+            found = way.find(path, image)
+            areas[path] = found.found
             if found.fell_back:
-                whole.add(name)
+                whole.add(path)
             (draft / target).parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(found.mask.astype(np.uint8) * 255).save(draft / target, format="PNG")
             if i in pictured:
                 pictures.append(_outlined(image, found.mask))
     write_sheet(sheet, pictures, SHEET_COLUMNS, TILE_PX)
-    lines = [] if way.method == "full" else flags(areas, whole, config.max_area_change)
-    for line in told(lines):
+    findings = hold(config, {} if way.method == "full" else areas)
+    for line in lines(findings, "warned"):
         LOG.warning("warning: %s", line)
-    write_json(summary, _summary(method, way, areas, whole, lines))
+    content = _summary(method, way, areas, whole, findings)
+    write_verdict(f"{name}, foreground", findings, content, file=validation, page=page)
+    write_json(summary, content)
 
 
-def _summary(asked: str, way: Plan, areas: dict[str, float], whole: set[str], lines: list[str]) -> dict[str, Any]:
-    found = [area for name, area in areas.items() if name not in whole] or [1.0]
+def _summary(
+    asked: str, way: Plan, areas: dict[str, float], whole: set[str], findings: list[Finding]
+) -> dict[str, Any]:
+    found = [area for path, area in areas.items() if path not in whole] or [1.0]
     return {
         "asked": asked,
         "method": way.method,
@@ -93,8 +105,8 @@ def _summary(asked: str, way: Plan, areas: dict[str, float], whole: set[str], li
         "area_min": round(min(found), 4),
         "area_median": round(float(np.median(found)), 4),
         "area_max": round(max(found), 4),
-        "flagged": len(lines),
-        "warnings": told(lines),
+        "flagged": sum(finding.violated for finding in findings),
+        "warnings": lines(findings, "warned"),
     }
 
 
@@ -126,12 +138,15 @@ def _stage(_: str, paths: CategoryPaths) -> None:
     foreground(
         config,
         read_section(DatasetConfig, f"datasets.{paths.dataset}").foreground,
+        name=f"{paths.dataset}/{paths.category}",
         manifest=paths.manifest,
         images=paths.images,
         users_masks=Path(_named(config.masks, paths)) if config.masks else None,
         masks=paths.foreground,
         sheet=paths.foreground_sheet,
         summary=paths.foreground_summary,
+        validation=paths.foreground_validation,
+        page=paths.foreground_page,
     )
 
 

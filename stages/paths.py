@@ -51,6 +51,16 @@ class CategoryPaths(NamedTuple):
         return self._report / "foreground.json"
 
     @property
+    def foreground_validation(self) -> Path:
+        """JSON: every expectation of the contract of masks and its verdict."""
+        return self._report / "foreground-validation.json"
+
+    @property
+    def foreground_page(self) -> Path:
+        """HTML: the same for a person; needs no network."""
+        return self._report / "foreground.html"
+
+    @property
     def synthetic(self) -> Path:
         """Folder: the fixed synthetic sets, one `.npz` each (`stages.synthesize`)."""
         return self._data / "synthetic"

@@ -81,7 +81,9 @@ def train(
     synthesis = SynthesisConfig.model_validate_json((paths.synthetic / "settings.json").read_bytes())
     torch.manual_seed(training.seed)
     share = place.share
-    trainer = Trainer(DiffusionAD(model, size).to(place.device), training, share)
+    networks = DiffusionAD(model, size)
+    networks.load_pretrained()
+    trainer = Trainer(networks.to(place.device), training, share)
     config = DetectorConfig(
         dataset=paths.dataset,
         category=paths.category,

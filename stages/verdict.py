@@ -39,9 +39,9 @@ def write_verdict(name: str, findings: list[Finding], summary: dict[str, Any], *
     """Write the findings as JSON and as a page that needs nothing but itself.
 
     Args:
-        name: Of the category.
+        name: What was checked.
         findings: What came of each rule.
-        summary: The counts that the page shows.
+        summary: The counts and reasons that the page shows.
         file: The JSON.
         page: The HTML.
     """

@@ -1,23 +1,24 @@
 """COCO-style exports: images and a .json with `images`, `annotations` and `categories`, anywhere below the category.
 
-An image without annotations is normal. Masks are drawn from the polygons, or from the box where there is none. An
-export's own split is not used: its training part holds defects, so ours is drawn.
+An image without annotations is normal. Masks are drawn from the polygons or run lengths, or from the box where there is
+neither. An export's own split is not used: its training part holds defects, so ours is drawn.
 """
 
 import json
 from pathlib import Path
 from typing import Any
 
-from diffusionad.data.listing import Item, Listing, Polygon, by_path
+from diffusionad.data.listing import Item, Listing, Polygon, annotated_folder, by_path
+from diffusionad.data.run_lengths import run_outlines
 
 
 def find(root: Path, category: str) -> Listing:
-    """List the images that the annotation files name.
+    """List the images that the annotation files of a category name, or all of them for category `all`.
 
     Raises:
-        ValueError: If there is no annotation file, one cannot be read, or an annotation is run-length coded.
+        ValueError: If there is no annotation file or no such category, or an annotation cannot be read.
     """
-    home = root / category if (root / category).is_dir() else root
+    home = annotated_folder(root, category, ".json")
     tables = {path: table for path in sorted(home.rglob("*.json")) if (table := _read(path)) is not None}
     if not tables:
         raise ValueError(f"{home}: expected a .json with the keys images, annotations and categories")
@@ -45,7 +46,7 @@ def _item(
     home: Path, path: Path, image: dict[str, Any], annotations: list[dict[str, Any]], names: dict[Any, str]
 ) -> Item:
     name = _image_path(home, path, str(image["file_name"]))
-    outline = tuple(polygon for annotation in annotations for polygon in _polygons(path, annotation))
+    outline = tuple(polygon for annotation in annotations for polygon in _polygons(path, image, annotation))
     defects = sorted({names.get(annotation.get("category_id"), "anomaly") for annotation in annotations})
     return Item(
         path=name,
@@ -66,15 +67,26 @@ def _image_path(home: Path, path: Path, file_name: str) -> str:
     return found.resolve().relative_to(home.resolve()).as_posix()
 
 
-def _polygons(path: Path, annotation: dict[str, Any]) -> list[Polygon]:
-    segmentation = annotation.get("segmentation") or []
-    if isinstance(segmentation, dict):
-        raise ValueError(  # noqa: TRY004  # the file is wrong, not the program
-            f"{path}: annotation {annotation.get('id')} is run-length coded; export polygons instead"
-        )
-    if segmentation:
-        return [tuple(zip(flat[::2], flat[1::2], strict=True)) for flat in segmentation]
-    x, y, width, height = annotation["bbox"]
+def _polygons(path: Path, image: dict[str, Any], annotation: dict[str, Any]) -> list[Polygon]:
+    try:
+        segmentation = annotation.get("segmentation") or []
+        if isinstance(segmentation, dict):
+            return _runs(image, segmentation)
+        if segmentation:
+            return [tuple(zip(flat[::2], flat[1::2], strict=True)) for flat in segmentation]
+        return [_box(*annotation["bbox"])]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: annotation {annotation.get('id')} cannot be read: {error!r}") from None
+
+
+def _runs(image: dict[str, Any], segmentation: dict[str, Any]) -> list[Polygon]:
+    stated = [image.get("height"), image.get("width")]
+    if None not in stated and list(segmentation["size"]) != stated:
+        raise ValueError(f"its mask is of {segmentation['size']} pixels, the image of {stated}")
+    return run_outlines(segmentation)
+
+
+def _box(x: float, y: float, width: float, height: float) -> Polygon:
     # A box of width w covers w pixels: its far corner is the centre of the last of them.
     right, bottom = x + width - 1, y + height - 1
-    return [((x, y), (right, y), (right, bottom), (x, bottom))]
+    return ((x, y), (right, y), (right, bottom), (x, bottom))

@@ -1,13 +1,12 @@
 """What a file is, for the manifest and its contract. A file that is broken is described, not refused: all at once."""
 
 import hashlib
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
-from diffusionad.data.decode import load, open_image, read_bytes, to_grey, to_rgb, upright_size
+from diffusionad.data.decode import load, open_image, to_grey, to_rgb, upright_size
 from diffusionad.data.fingerprint import SIDE, fingerprint, thumbnail
 from diffusionad.data.masks import to_mask
 
@@ -42,40 +41,39 @@ class MaskFacts(NamedTuple):
     fault: str | None = None
 
 
-def image_facts(path: Path, *, pixels: bool) -> ImageFacts:
-    """Describe an image file.
-
-    Args:
-        path: The file, read once.
-        pixels: Whether to look at the pixels too; else the header, and whether the file is whole.
-    """
+def image_facts(data: bytes) -> ImageFacts:
+    """Describe the bytes of an image file by its header, and whether it is whole; the pixels are not decoded."""
     try:
-        data = read_bytes(path)
         image = open_image(data, "")
         facts = ImageFacts(hashlib.sha256(data).hexdigest(), *upright_size(image), mode=image.mode)
-        if not pixels:
-            _check_whole(data, image)
-            return facts
-        thumb = thumbnail(_small(image))
+        _check_whole(data, image)
     except ValueError as error:
-        return ImageFacts(fault=_without(path, error))
+        return ImageFacts(fault=_bare(error))
+    return facts
+
+
+def pixel_facts(facts: ImageFacts, data: bytes) -> ImageFacts:
+    """Add to `image_facts` of the same bytes what the pixels tell, or how they are damaged."""
+    try:
+        thumb = thumbnail(_small(open_image(data, "")))
+    except ValueError as error:
+        return ImageFacts(fault=_bare(error))
     return facts._replace(brightness=round(float(thumb.mean()), 4), fingerprint=fingerprint(thumb))
 
 
-def mask_facts(path: Path) -> MaskFacts:
-    """Describe a mask file, from its pixels."""
+def mask_facts(data: bytes) -> MaskFacts:
+    """Describe the bytes of a mask file, from its pixels."""
     try:
-        data = read_bytes(path)
         mask = to_mask(load(open_image(data, ""), ""), "")
     except ValueError as error:
-        return MaskFacts(fault=_without(path, error))
+        return MaskFacts(fault=_bare(error))
     height, width = mask.shape
     return MaskFacts(hashlib.sha256(data).hexdigest(), height, width, float(mask.mean()))
 
 
 def _small(image: Image.Image) -> Image.Image:
-    # A JPEG is decoded at an eighth of its size, in a third of the time.
-    image.draft("L" if image.mode in ("L", "YCbCr", "RGB") else None, (2 * SIDE, 2 * SIDE))
+    # A JPEG is decoded at down to an eighth of its size, in a quarter of the time.
+    image.draft("L" if image.mode in ("L", "YCbCr", "RGB") else None, (SIDE, SIDE))
     image = load(image, "")
     if image.mode in PLAIN_MODES and not image.has_transparency_data:
         return image
@@ -86,8 +84,9 @@ def _small(image: Image.Image) -> Image.Image:
 
 def _check_whole(data: bytes, image: Image.Image) -> None:
     if image.format in ("JPEG", "MPO"):
-        # In the coded pixels FF is always followed by 00 or a restart, so both marks are what they seem.
-        if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
+        # Behind the header, FF is always followed by 00, a restart or a mark: an end there is what it seems.
+        header = image.fp.tell() if isinstance(image, ImageFile.ImageFile) and image.fp else 0
+        if data.rfind(b"\xff\xd9", header) < 0:
             raise ValueError("damaged or cut off: no end of image")
     elif image.format == "PNG":
         try:
@@ -98,5 +97,5 @@ def _check_whole(data: bytes, image: Image.Image) -> None:
         load(image, "")
 
 
-def _without(path: Path, error: ValueError) -> str:
-    return str(error).removeprefix(f"{path}: ").removeprefix(": ")
+def _bare(error: ValueError) -> str:
+    return str(error).removeprefix(": ")

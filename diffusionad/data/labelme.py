@@ -10,28 +10,48 @@ from pathlib import Path
 from typing import Any
 
 from diffusionad.data import folder
-from diffusionad.data.listing import Item, Listing, Polygon, by_path, files_below
+from diffusionad.data.listing import Item, Listing, Polygon, annotated_folder, by_path, files_below
 
 TIME = re.compile(r"^\d+_\d{12}_")
 """In the name of a BSData image, before the place on the spindle."""
 
 
 def find(root: Path, category: str) -> Listing:
-    """List the images; those with shapes are anomalous, and the split is to be drawn by place.
+    """List the images of a category, or of the whole as category `all`; the split is to be drawn by place.
+
+    Those with shapes are anomalous. The layout of MVTec is read too.
 
     Raises:
-        ValueError: If there is no annotation, one cannot be read, or it holds a shape that has no area.
+        ValueError: If there is no annotation or no such category, or one cannot be read or holds a shape without area.
     """
     if folder.has_layout(root, category):
         return folder.find(root, category, group_of=_place)
-    home = root / category if (root / category).is_dir() else root
+    home = annotated_folder(root, category, ".json")
     files = files_below(home)
-    shapes = {path.stem: _read(path) for path in files if path.suffix.lower() == ".json"}
-    if not shapes:
-        raise ValueError(f"{home}: expected a labelme .json for each image with a defect")
+    tables = [path for path in files if path.suffix.lower() == ".json"]
     images = [path for path in files if path.suffix.lower() in (".png", ".jpg", ".jpeg", ".bmp")]
-    items = [_item(home, path, shapes.pop(path.stem, [])) for path in images]
-    return Listing(home, tuple(sorted(items, key=by_path)), {}, tuple(f"{stem}.json" for stem in sorted(shapes)))
+    owned = _owned(images, tables)
+    items = [_item(home, path, _read(owned[path]) if path in owned else []) for path in images]
+    orphans = set(tables) - set(owned.values())
+    names = tuple(sorted(path.relative_to(home).as_posix() for path in orphans))
+    return Listing(home, tuple(sorted(items, key=by_path)), {}, names)
+
+
+def _owned(images: list[Path], tables: list[Path]) -> dict[Path, Path]:
+    """Return the annotation of each image that has one: beside it, else the one of its name in another folder."""
+    known = set(tables)
+    owned = {path: path.with_suffix(".json") for path in images if path.with_suffix(".json") in known}
+    namesakes: dict[str, list[Path]] = {}
+    for path in images:
+        if path not in owned:
+            namesakes.setdefault(path.stem, []).append(path)
+    for table in sorted(known - set(owned.values())):
+        named = namesakes.get(table.stem, [])
+        if len(named) > 1:
+            raise ValueError(f"{table}: {len(named)} images have its name; put it beside its own")
+        if named:
+            owned.setdefault(named[0], table)
+    return owned
 
 
 def _read(path: Path) -> list[tuple[str, Polygon]]:

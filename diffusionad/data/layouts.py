@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 from diffusionad.data import (
     anomalib_folder,
@@ -16,12 +15,10 @@ from diffusionad.data import (
     magnetic_tile,
     table,
     visa,
+    voc,
 )
+from diffusionad.data.layout_names import Layout
 from diffusionad.data.listing import Listing, folder_names
-
-Layout = Literal[
-    "anomalib_folder", "coco", "csv", "dagm", "dtd", "elpv", "folder", "ksdd", "labelme", "magnetic_tile", "visa"
-]
 
 FINDERS: dict[Layout, Callable[[Path, str], Listing]] = {
     "anomalib_folder": anomalib_folder.find,
@@ -35,6 +32,7 @@ FINDERS: dict[Layout, Callable[[Path, str], Listing]] = {
     "labelme": labelme.find,
     "magnetic_tile": magnetic_tile.find,
     "visa": visa.find,
+    "voc": voc.find,
 }
 
 MAX_WRAPPERS = 2

@@ -8,6 +8,9 @@ from typing import NamedTuple
 JUNK = frozenset({"thumbs.db", "desktop.ini"})
 """Left by file managers; not part of any data set."""
 
+WHOLE = "all"
+"""The one category of an export that is not divided into any."""
+
 Polygon = tuple[tuple[float, float], ...]
 """Corners (x, y) in pixels from the top left."""
 
@@ -75,6 +78,26 @@ def category_folder(root: Path, category: str, landmark: str) -> Path:
     raise ValueError(f"{root}: no category `{category}` (expected {category}/{landmark}){hint}")
 
 
+def annotated_folder(root: Path, category: str, ending: str) -> Path:
+    """Return `root/category`, or `root` itself for the category `all`, where annotations are files of their own.
+
+    An export has no names for categories; taking it whole under any name would hide a misspelt one.
+
+    Raises:
+        ValueError: If there is no such folder, or no annotation below it; the text names the categories that are.
+    """
+    home = root if category == WHOLE and not (root / category).is_dir() else root / category
+    if _holds(home, ending):
+        return home
+    known = [name for name in folder_names(root) if _holds(root / name, ending)]
+    hint = f"; it holds {', '.join([WHOLE, *known])}" if _holds(root, ending) else ""
+    raise ValueError(f"{root}: no category `{category}` (expected {ending} annotations below {home}){hint}")
+
+
 def by_path(item: Item) -> str:
     """Return what items are sorted by."""
     return item.path
+
+
+def _holds(folder: Path, ending: str) -> bool:
+    return any(path.suffix.lower() == ending for path in folder.rglob("*") if not path.name.startswith("."))

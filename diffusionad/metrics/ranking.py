@@ -4,7 +4,6 @@ Labels: 1 or True = anomalous, 0 or False = normal. Scores: any finite numbers, 
 order counts. A figure that cannot be computed, for want of normal or anomalous items, is an error and never a number.
 """
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -37,21 +36,6 @@ class PixelMetrics(NamedTuple):
     """The best F1, as in BestF1."""
     f1_threshold: float
     """Its threshold, in the units of the maps."""
-
-
-def top_k_score(maps: Iterable[NDArray[np.floating]], fraction: float) -> Floats:
-    """Score each image by the mean of its k highest pixels, k = max(1, round(fraction H W)), shape (images,).
-
-    The paper takes 50 pixels of 256 x 256; a fraction keeps the meaning at other sizes. Halves round to even.
-
-    Raises:
-        ValueError: If fraction is outside (0, 1], or a map is empty or holds NaN or infinity; it names the image.
-    """
-    if not 0 < fraction <= 1:
-        raise ValueError(f"expected fraction in (0, 1], got {fraction}")
-    return np.array(
-        [_top_mean(index, anomaly_map, fraction) for index, anomaly_map in enumerate(maps)], dtype=np.float64
-    )
 
 
 def image_auroc(labels: ArrayLike, scores: ArrayLike) -> float:
@@ -128,12 +112,3 @@ def _best_f1(steps: Sweep) -> BestF1:
     curve = f1(steps)
     best = int(np.argmax(curve))
     return BestF1(float(curve[best]), float(steps.scores[best]))
-
-
-def _top_mean(index: int, anomaly_map: NDArray[np.floating], fraction: float) -> float:
-    if anomaly_map.size == 0 or not np.isfinite(anomaly_map).all():
-        raise ValueError(
-            f"image {index}: expected a map of finite numbers, got {anomaly_map.shape} with NaN, infinity or nothing"
-        )
-    k = max(1, round(fraction * anomaly_map.size))
-    return float(np.partition(anomaly_map, -k, axis=None)[-k:].mean(dtype=np.float64))

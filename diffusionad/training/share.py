@@ -74,15 +74,12 @@ class SharedBatchNorm(nn.BatchNorm2d):
         return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x)
 
 
-def share_batch_norm(module: nn.Module) -> None:
-    """Put a SharedBatchNorm with the same state in the place of every nn.BatchNorm2d of `module`."""
-    for name, child in module.named_children():
-        if isinstance(child, nn.BatchNorm2d):
-            shared = SharedBatchNorm(child.num_features, child.eps, child.momentum).to(child.weight.device)
-            shared.load_state_dict(child.state_dict())
-            setattr(module, name, shared)
-        else:
-            share_batch_norm(child)
+def share_batch_norm(model: nn.Module) -> None:
+    """Let every nn.BatchNorm2d of `model` take its statistics over all processes."""
+    for module in model.modules():
+        if type(module) is nn.BatchNorm2d:
+            # The same module by another forward pass: parameters, frozen or not, statistics and mode stay.
+            module.__class__ = SharedBatchNorm
 
 
 def mean_over_processes(values: Tensor) -> Tensor:

@@ -23,7 +23,9 @@ GOLDEN = {
         "dropout": 0.0,
         "stem": 1,
     },
+    "segmenter_sees": "pixels",
     "segmenter": {"base_channels": 8, "channel_multipliers": [1, 2, 4, 8, 8, 8], "stem": 1},
+    "feature_segmenter": {"widths": [4, 4, 4, 4]},
 }
 
 
@@ -283,3 +285,24 @@ def test_the_denoiser_runs_as_often_as_the_model_says(tiny_model, x_0, paradigm)
 
     passes = 0 if paradigm == "autoencoder" else sum(images) / len(x_0)
     assert model.denoiser_passes(paradigm) == passes
+
+
+def test_a_segmenter_of_features_depends_on_the_reconstruction_and_on_the_weights_it_starts_from(tiny_model):
+    model = build(tiny_model | {"segmenter_sees": "features"}, (32, 32))
+    images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    x_0 = model.to_range(images)
+
+    with torch.inference_mode():
+        before = model.segment(x_0, x_0.flip(0))
+        same = model.segment(x_0, x_0)
+        model.load_pretrained()
+        after = model.segment(x_0, x_0.flip(0))
+
+    assert before.shape == (2, 1, 32, 32)
+    assert not torch.allclose(before, same)
+    assert not torch.allclose(before, after)
+
+
+def test_a_segmenter_of_features_is_refused_for_grey_models(tiny_model):
+    with pytest.raises(ValueError, match="needs image_channels 3, got 1"):
+        read(tiny_model | {"segmenter_sees": "features", "image_channels": 1})

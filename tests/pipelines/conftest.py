@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import sys
 import warnings
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,6 +33,11 @@ with warnings.catch_warnings():
 ROOT = Path(__file__).parents[2]
 PATHS = CategoryPaths("toy", "disc")
 SIZE = (16, 16)
+PIPELINE = {
+    "train": {"cmd": "true", "outs": [str(PATHS.model)]},
+    "evaluate": {"cmd": "true", "deps": [str(PATHS.model)], "metrics": [str(PATHS.metrics)]},
+}
+LICENCE = {"licence": "CC0", "licence_url": "https://example.org", "non_commercial": "false"}
 EVALUATION = {
     "figures": {"fpr_limit": 0.3, "resamples": 20, "seed": 0},
     "curve_points": 5,
@@ -63,7 +69,13 @@ def write_model(folder, seed, manifest="", category="disc"):
 
 
 def evaluate_again():
+    """As `dvc repro` would, once there is a new model."""
     evaluate(EvaluationConfig.model_validate_json(json.dumps(EVALUATION)), paths=PATHS)
+    run_dvc("commit", "--force")
+
+
+def run_dvc(*arguments):
+    subprocess.run([sys.executable, "-m", "dvc", *arguments, "--quiet"], check=True)
 
 
 def commit(message="a change"):
@@ -96,8 +108,9 @@ def _write_data(rng):
     frame = pd.DataFrame(rows).assign(
         category="disc", dataset="toy", width=24, height=20, mode="RGB", brightness=0.4, fingerprint="0" * 64
     )
-    write_manifest(frame, PATHS.manifest, {"licence": "CC0", "licence_url": "https://example.org"})
+    write_manifest(frame, PATHS.manifest, LICENCE)
     write_json(PATHS.validation, {"name": "toy/disc", "accepted": True, "broken": 0, "warned": 1, "findings": []})
+    write_json(PATHS.foreground_summary, {"method": "full", "flagged": 0})
     PATHS.validation_page.write_text("<html>kept</html>")
 
 
@@ -109,17 +122,20 @@ def template(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setenv("DVC_NO_ANALYTICS", "1")
         _write_data(np.random.default_rng(0))
         content = {"categories": {"toy-disc": PATHS._asdict()}, "image": {"size": list(SIZE)}, "promotion": promotion}
         YAML().dump(content, Path("params.yaml"))
-        Path("dvc.lock").write_text("schema: '2.0'\n")
+        stages = {name: {"foreach": {"toy-disc": {}}, "do": stage} for name, stage in PIPELINE.items()}
+        YAML().dump({"stages": stages}, Path("dvc.yaml"))
         Path(".gitignore").write_text("/.local/\n/data/\n/models/\n/reports/\n")
         PATHS.history.write_text('{"step": 2, "loss_total": 2.0}\n{"step": 4, "loss_total": 1.0}\n')
         write_json(PATHS.latency, {"machine": {}, "predict": {"norm_guided": {"batch_1": {"ms_p50": 3.5}}}})
+        subprocess.run(["git", "init", "-q", "-b", "main"], check=True)
+        run_dvc("init")
+        commit("the beginning")
         write_model(PATHS.model, seed=0)
         evaluate_again()
-        subprocess.run(["git", "init", "-q", "-b", "main"], check=True)
-        commit("the beginning")
         store.connect()
     return folder
 
@@ -137,6 +153,7 @@ def repository(template, tmp_path, monkeypatch):
     shutil.copytree(template, folder)
     monkeypatch.chdir(folder)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
     return folder
 
 

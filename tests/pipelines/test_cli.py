@@ -11,6 +11,7 @@ from PIL import Image
 
 from pipelines import cli
 from pipelines.journal import aliases
+from pipelines.store import EMBEDDED
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")  # mlflow leaves SQLite open
 
@@ -77,6 +78,21 @@ def test_rules_that_are_not_numbers_stop_a_promotion_by_their_key(client, run):
     assert status == 1
     assert "promotion.default.size_mib" in line
     assert aliases(client, "toy-disc") == {}
+
+
+def test_a_registry_that_may_only_be_read_says_so_and_keeps_its_champion(client, entry, run, workshop, monkeypatch):
+    run("register", *TOY)
+    run("promote", *TOY, "--override", "--why", "the first one")
+    workshop.write_model(entry.paths.model, seed=1)
+    run("register", *TOY)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///file:{EMBEDDED.absolute()}/mlflow.db?mode=ro&uri=true")
+
+    status, _, line = run("promote", *TOY, "--override", "--why", "the second one")
+
+    assert status == 1
+    assert line.startswith("error: ")
+    assert line.endswith("attempt to write a readonly database\n")
+    assert aliases(client, "toy-disc") == {"champion": "1"}
 
 
 def test_a_refusal_prints_the_table_and_has_a_status_of_its_own(client, run):

@@ -22,6 +22,14 @@ CONFIG = GateConfig(
 )
 FIGURES = {"image_auroc": 0.9, "image_auroc_low": 0.7, "pixel_pro": 0.6, "pixel_pro_low": 0.55}
 RIVAL = Rival("3", MANIFEST, {"image_auroc": -0.01}, latency_ratio=1.1, leaked=0)
+ORIGIN = {
+    **dict.fromkeys(LINEAGE, "x"),
+    "git.dirty": "false",
+    "dvc_status": "current",
+    "manifest": MANIFEST,
+    "licence": "CC0",
+    "non_commercial": "false",
+}
 GOOD = Evidence(
     version="4",
     digest=DIGEST,
@@ -33,7 +41,7 @@ GOOD = Evidence(
     latency_ms=20.0,
     size_mib=2.0,
     violations={"broken": 0, "warned": 0},
-    lineage={**dict.fromkeys(LINEAGE, "x"), "git.dirty": "false", "manifest": MANIFEST},
+    lineage=ORIGIN,
     champion=RIVAL,
 )
 NAN = math.nan
@@ -95,10 +103,19 @@ UNLIKE = {("same_figures", "image_auroc")}
         pytest.param(figures(image_auroc=math.inf), WORST | UNLIKE, id="figure infinite"),
         pytest.param(lineage(manifest="b" * 64), {("same_data", "manifest")}, id="trained on other data"),
         pytest.param(lineage(**{"git.dirty": "true"}), {("clean_tree", "git.dirty")}, id="dirty tree"),
+        pytest.param(lineage(dvc_status="train@mono"), {("up_to_date", "dvc_status")}, id="result of other code"),
+        pytest.param(lineage(licence=""), {("licence", "data")}, id="no licence"),
+        pytest.param(lineage(non_commercial=""), {("licence", "data")}, id="commercial use unknown"),
         pytest.param(lineage(dvc_lock=""), {("lineage", "missing")}, id="lineage incomplete"),
         pytest.param(
             {"lineage": {}},
-            {("lineage", "missing"), ("same_data", "manifest"), ("clean_tree", "git.dirty")},
+            {
+                ("lineage", "missing"),
+                ("same_data", "manifest"),
+                ("clean_tree", "git.dirty"),
+                ("up_to_date", "dvc_status"),
+                ("licence", "data"),
+            },
             id="no lineage",
         ),
         pytest.param({"violations": {"broken": 1, "warned": 0}}, {("contract", "broken")}, id="contract broken"),
@@ -131,6 +148,13 @@ def test_a_broken_rule_refuses_and_no_other_rule_complains(change, broken):
     assert not decision.promote
     assert failed(decision) == broken
     assert len(decision.reasons) == len(broken)
+
+
+def test_a_licence_that_forbids_commercial_use_passes_and_says_so():
+    decision = judge(**lineage(licence="CC BY-NC-SA 4.0", non_commercial="true"))
+
+    assert decision.promote
+    assert "CC BY-NC-SA 4.0, not for commercial use" in decision.to_table()
 
 
 def test_no_figure_at_all_is_refused_even_without_floors():

@@ -3,16 +3,18 @@ from pathlib import Path
 import pytest
 
 from pipelines import lineage
+from pipelines.catalogue import Entry
 from pipelines.gates import LINEAGE
 from stages.paths import CategoryPaths
 
 
 def test_a_committed_repository_has_a_whole_and_clean_lineage(entry):
-    facts = lineage.collect(entry.paths)
+    facts = lineage.collect(entry)
 
     assert [key for key in LINEAGE if not facts[key]] == []
     assert facts["git.dirty"] == "false"
-    assert facts["licence"] == "CC0"
+    assert facts["dvc_status"] == lineage.CURRENT
+    assert (facts["licence"], facts["non_commercial"]) == ("CC0", "false")
 
 
 @pytest.mark.parametrize("file", ["params.yaml", "a_new_file"])
@@ -20,17 +22,39 @@ def test_an_edited_or_a_new_file_makes_the_tree_dirty(entry, file):
     with Path(file).open("a") as stream:
         stream.write("\n# edited\n")
 
-    assert lineage.collect(entry.paths)["git.dirty"] == "true"
+    assert lineage.collect(entry)["git.dirty"] == "true"
 
 
-def test_settings_and_lock_change_their_digests(entry):
-    before = lineage.collect(entry.paths)
+def test_settings_change_their_digest(entry):
+    before = lineage.collect(entry)
 
-    for file in ("params.yaml", "dvc.lock"):
-        Path(file).write_text("# another\n")
+    with Path("params.yaml").open("a") as stream:
+        stream.write("# edited\n")
 
-    after = lineage.collect(entry.paths)
-    assert {key for key in before if before[key] != after[key]} == {"params", "dvc_lock", "git.dirty"}
+    after = lineage.collect(entry)
+    assert {key for key in before if before[key] != after[key]} == {"params", "git.dirty"}
+
+
+def test_a_new_or_another_lock_is_a_result_and_leaves_the_tree_clean(entry, workshop):
+    new = lineage.collect(entry)
+    workshop.commit()
+    with Path("dvc.lock").open("a") as stream:
+        stream.write("# written again\n")
+
+    changed = lineage.collect(entry)
+
+    assert new["git.dirty"] == changed["git.dirty"] == "false"
+    assert new["dvc_lock"] != changed["dvc_lock"]
+
+
+def test_a_result_that_is_not_that_of_the_lock_is_told_by_its_stages(entry, workshop):
+    workshop.write_model(entry.paths.model, seed=1)
+
+    facts = lineage.collect(entry)
+
+    assert facts["dvc_status"] == "evaluate@toy-disc, train@toy-disc"
+    assert not lineage.is_clean(facts)
+    assert lineage.is_clean(facts | {"dvc_status": lineage.CURRENT})
 
 
 def test_what_cannot_be_had_is_empty_not_invented(entry, tmp_path, monkeypatch):
@@ -39,11 +63,12 @@ def test_what_cannot_be_had_is_empty_not_invented(entry, tmp_path, monkeypatch):
     entry.paths.manifest.parent.mkdir(parents=True)
     entry.paths.manifest.write_bytes(manifest.read_bytes())
 
-    facts = lineage.collect(entry.paths)
+    facts = lineage.collect(entry)
 
-    assert {key for key in LINEAGE if not facts[key]} == {"git.commit", "git.dirty", "dvc_lock", "params"}
+    unknown = {"git.commit", "git.dirty", "dvc_status", "dvc_lock", "params"}
+    assert {key for key in LINEAGE if not facts[key]} == unknown
 
 
 def test_without_data_there_is_no_lineage(repository):
     with pytest.raises(ValueError, match="no such manifest"):
-        lineage.collect(CategoryPaths("toy", "other"))
+        lineage.collect(Entry("toy-other", CategoryPaths("toy", "other")))

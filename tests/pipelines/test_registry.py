@@ -3,17 +3,17 @@
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 
 from pipelines import registry
 from pipelines.decision import Check, Decision
 from pipelines.digests import folder_digest
 from pipelines.journal import aliases, read_events
 from pipelines.registry import NotGatedError, StaleChampionError, promote, record_decision, register, rollback
-from pipelines.store import EMBEDDED, experiment
+from pipelines.store import experiment
 from pipelines.tracking import ARTIFACT, MODEL
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")  # mlflow leaves SQLite open
@@ -23,7 +23,7 @@ PASS = Decision((Check("floor", "image_auroc", 0.9, ">= 0.8", passed=True),))
 FAIL = Decision((Check("floor", "image_auroc", 0.7, ">= 0.8", passed=False),))
 
 
-def add_version(client, content):
+def add_version(client, content, name=NAME):
     """A version with an artifact of one file: enough for all but scoring."""
     run = client.create_run(experiment(client, "toy"))
     folder = Path("artifact")
@@ -32,7 +32,7 @@ def add_version(client, content):
     client.log_artifacts(run.info.run_id, str(folder), "model")
     client.log_metric(run.info.run_id, "image_auroc", 0.9)
     tags = {ARTIFACT: folder_digest(folder), MODEL: content}
-    version = client.create_model_version(NAME, f"{run.info.artifact_uri}/model", run_id=run.info.run_id, tags=tags)
+    version = client.create_model_version(name, f"{run.info.artifact_uri}/model", run_id=run.info.run_id, tags=tags)
     return str(version.version)
 
 
@@ -42,9 +42,9 @@ def versions(client):
     return [add_version(client, f"content {i}") for i in range(1, 5)]
 
 
-def promote_fairly(client, version):
-    record_decision(client, NAME, version, registry.champion(client, NAME), PASS)
-    return promote(client, NAME, version, "it is better")
+def promote_fairly(client, version, name=NAME):
+    record_decision(client, name, version, registry.champion(client, name), PASS)
+    return promote(client, name, version, "it is better")
 
 
 def alter(client, version):
@@ -185,6 +185,7 @@ def test_a_result_is_registered_once_and_a_new_one_again(client, entry, workshop
     tags = client.get_model_version(NAME, "2").tags
     assert tags["git.dirty"] == "false"
     assert tags["category"] == "disc"
+    assert tags["non_commercial"] == client.get_registered_model(NAME).tags["non_commercial"] == "false"
 
 
 def test_a_result_of_a_dirty_tree_is_registered_again_once_it_is_committed(client, entry, workshop):
@@ -220,7 +221,7 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(client, versio
 
     racers = {v: subprocess.Popen([sys.executable, "-c", RACE, v]) for v in ("2", "3")}
     while not all(Path(f"ready-{v}").exists() for v in racers) and not any(r.poll() for r in racers.values()):
-        pass
+        time.sleep(0.01)
     Path("go").touch()
     status = {version: racer.wait(300) for version, racer in racers.items()}
 
@@ -231,26 +232,46 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(client, versio
 
 
 KILLED = """
-import os, signal
+import os, signal, sys
 from mlflow import MlflowClient
 from pipelines import registry, store
-client = store.connect()
-def die(*arguments): os.kill(os.getpid(), signal.SIGKILL)
-MlflowClient.set_registered_model_alias = die
-registry.promote(client, "toy-disc", "2", "it is better")
+
+class Dying(MlflowClient):
+    lives = 0
+    def __getattribute__(self, name):
+        if name.startswith(("set_", "delete_")):
+            if not Dying.lives:
+                os.kill(os.getpid(), signal.SIGKILL)
+            Dying.lives -= 1
+        return super().__getattribute__(name)
+
+for lives in range(int(sys.argv[1])):
+    child = os.fork()
+    if not child:
+        Dying.lives = lives
+        registry.promote(Dying(store.connect().tracking_uri), f"model-{lives}", "2", "it is better")
+        os._exit(0)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
+STEPS = 5
+"""Changes of the registry that a promotion is made of."""
 
 
-def test_a_promotion_killed_half_way_is_finished_by_the_next_command(client, versions):
-    """As a process, so that its lock is truly left behind."""
-    promote_fairly(client, "1")
-    record_decision(client, NAME, "2", "1", PASS)
+def test_a_promotion_killed_before_any_of_its_steps_is_whole_after_the_next_command(client):
+    """As processes and by SIGKILL, so that their locks are truly left behind."""
+    names = [f"model-{lives}" for lives in range(STEPS + 1)]
+    for name in names:
+        client.create_registered_model(name)
+        for version in ("1", "2"):
+            assert add_version(client, f"content {version}", name) == version
+        promote_fairly(client, "1", name)
+        record_decision(client, name, "2", "1", PASS)
 
-    killed = subprocess.run([sys.executable, "-c", KILLED], check=False)
+    run = subprocess.run([sys.executable, "-c", KILLED, str(STEPS + 1)], stdout=subprocess.PIPE, text=True, check=True)
 
-    assert killed.returncode == -9
-    assert aliases(client, NAME) == {"champion": "1"}
-    assert promote(client, NAME, "2", "it is better") is None
-    assert aliases(client, NAME) == {"champion": "2", "previous": "1"}
-    assert [event.version for event in read_events(MlflowClient(), NAME)] == ["1", "2"]
-    assert (EMBEDDED / f"{NAME}.lock").exists()
+    assert run.stdout.split() == [*["-9"] * STEPS, "0"]
+    assert aliases(client, names[0]) == {"champion": "1"}
+    for name in names:
+        promote(client, name, "2", "it is better")
+        assert aliases(client, name) == {"champion": "2", "previous": "1"}
+        assert [event.version for event in read_events(client, name)] == ["1", "2"]

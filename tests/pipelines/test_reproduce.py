@@ -1,5 +1,6 @@
 """From a version number to the same bytes: a repository whose stages take milliseconds."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -7,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from pipelines.digests import file_digest, folder_digest
+from pipelines.lineage import CURRENT
 from pipelines.registry import get_version
 from pipelines.reproduce import reproduce
-from pipelines.store import connect
+from pipelines.store import connect, experiment
 from pipelines.tracking import MODEL
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")  # mlflow leaves SQLite open
@@ -49,14 +51,15 @@ def registered(template, tmp_path, monkeypatch, workshop):
     folder.mkdir()
     monkeypatch.chdir(folder)
     monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    Path(tmp_path, "mlflow.db").write_bytes((template / ".local" / "mlflow" / "mlflow.db").read_bytes())
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shutil.copytree(template / ".local", ".local")
     for name, text in {"stage.py": STAGE, "dvc.yaml": PIPELINE, "settings": "3", ".gitignore": "/.local/\n"}.items():
         Path(name).write_text(text)
     shell("git", "init", "-q", "-b", "main")
     shell(sys.executable, "-m", "dvc", "init", "-q")
-    shell(sys.executable, "-m", "dvc", "repro", "-q")
     workshop.commit("the version")
+    # After the commit, as in a fresh clone: the lock is not in git.
+    shell(sys.executable, "-m", "dvc", "repro", "-q")
     client = connect()
     client.create_registered_model("toy-disc")
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
@@ -66,10 +69,13 @@ def registered(template, tmp_path, monkeypatch, workshop):
         "key": "toy-disc",
         "git.commit": commit,
         "git.dirty": "false",
+        "dvc_status": CURRENT,
         "dvc_lock": file_digest(Path("dvc.lock")),
         MODEL: folder_digest(Path("models", "toy", "disc")),
     }
-    client.create_model_version("toy-disc", "file:///nowhere", tags=tags)
+    run_id = client.create_run(experiment(client, "toy")).info.run_id
+    client.log_artifact(run_id, "dvc.lock", "lineage")
+    client.create_model_version("toy-disc", "file:///nowhere", run_id=run_id, tags=tags)
     return client
 
 
@@ -94,7 +100,8 @@ def test_a_training_that_ends_otherwise_is_found_out(registered, tmp_path):
     [
         ("git.dirty", "true", "registered with uncommitted changes"),
         ("git.commit", "0" * 40, "failed"),
-        ("dvc_lock", "0" * 64, "is not the one that was registered"),
+        ("dvc_status", "train@toy-disc", "before `dvc repro` had caught up"),
+        ("dvc_lock", "0" * 64, "dvc.lock is missing, or not the one that was registered"),
     ],
 )
 def test_a_lineage_that_does_not_suffice_is_refused(registered, tmp_path, tag, value, complaint):

@@ -32,7 +32,7 @@ def post(url, content):
     data = content if isinstance(content, bytes) else json.dumps(content).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})  # noqa: S310  # ours
     try:
-        with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=600) as answer:  # noqa: S310
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -49,9 +49,13 @@ def serving(*arguments, cwd):
         # A session of its own: the server starts workers, and all of them must go.
         # `mlflow models serve` looks for uvicorn in the path.
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        server = subprocess.Popen(
-            command, cwd=cwd, env=os.environ | {"PATH": path}, stdout=stream, stderr=stream, start_new_session=True
-        )
+        env = os.environ | {
+            "PATH": path,
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            # A busy machine takes longer than the usual minute to read a request of 200 MB.
+            "MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT": "600",
+        }
+        server = subprocess.Popen(command, cwd=cwd, env=env, stdout=stream, stderr=stream, start_new_session=True)
         try:
             end = time.monotonic() + START_S
             while time.monotonic() < end and server.poll() is None:
@@ -84,6 +88,7 @@ def test_a_served_model_answers_every_request_and_refuses_what_is_no_image(entry
             together = list(pool.map(lambda _: post(url, row), range(8)))
         with_map = post(url, row | {"params": {"anomaly_map": True}})
         broken = post(url, {"dataframe_records": [{"image": "bm8gaW1hZ2U="}]})
+        huge = post(url, b'{"dataframe_records": [{"image": "' + b"A" * (200 * 2**20) + b'"}]}')
         after = post(url, row)
 
     assert [status for status, _ in one_by_one + together] == [200] * 108
@@ -91,6 +96,8 @@ def test_a_served_model_answers_every_request_and_refuses_what_is_no_image(entry
     assert base64.b64decode(with_map[1]["predictions"][0]["anomaly_map"]).startswith(b"\x89PNG")
     assert broken[0] == 400
     assert "not an image" in broken[1]
+    assert huge[0] == 400
+    assert "150 MiB, at most 64 are taken" in huge[1]
     assert after[0] == 200
 
 

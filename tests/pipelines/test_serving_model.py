@@ -75,6 +75,7 @@ def test_an_image_may_come_in_any_of_these_forms(value):
         (3, "image 7: expected bytes"),
         ({"a": 1}, "image 7: expected bytes"),
         (bytes(200 * 2**20), f"image 7: 200 MiB, at most {MAX_ENCODED_BYTES // 2**20} are taken"),
+        ("!" * (65 * 2**20 * 4 // 3 + 4), "image 7: 65 MiB, at most 64 are taken"),
     ],
     ids=lambda value: None if isinstance(value, str) and value.startswith("image") else type(value).__name__,
 )

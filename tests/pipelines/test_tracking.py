@@ -24,7 +24,7 @@ def test_a_run_holds_what_the_stages_left(client, entry):
     assert run.info.status == "FINISHED"
     assert run.data.params["image.size"] == "[16, 16]"
     assert run.data.tags["git.dirty"] == "false"
-    assert run.data.tags["licence"] == "CC0"
+    assert (run.data.tags["licence"], run.data.tags["non_commercial"]) == ("CC0", "false")
     assert run.data.metrics["image_auroc"] == read_result(entry).metrics["image_auroc"]
     assert {"image_auroc_low", "image_auroc_high", "pixel_pro"} <= set(run.data.metrics)
     assert run.data.metrics["latency.predict.norm_guided.batch_1.ms_p50"] == 3.5
@@ -36,6 +36,7 @@ def test_a_run_holds_what_the_stages_left(client, entry):
     names = artifacts(client, run_id)
     assert {
         "data/validation.html",
+        "data/foreground.json",
         "data/manifest.parquet",
         "lineage/dvc.lock",
         "lineage/environment.txt",

@@ -74,12 +74,15 @@ def run(paths, method="threshold", config=CONFIG, users_masks=None):
     foreground(
         config,
         method,
+        name="toys/discs",
         manifest=paths.manifest,
         images=paths.images,
         users_masks=users_masks,
         masks=paths.foreground,
         sheet=paths.foreground_sheet,
         summary=paths.foreground_summary,
+        validation=paths.foreground_validation,
+        page=paths.foreground_page,
     )
 
 
@@ -141,7 +144,10 @@ def test_images_without_a_credible_object_are_taken_whole_and_named(paths):
 
     assert all(np.asarray(Image.open(f)).min() == 255 for f in paths.foreground.rglob("*.png"))
     assert summary(paths)["whole_image"] == summary(paths)["flagged"] == 4
-    assert summary(paths)["warnings"][0] == "test/d.png: no credible object; the whole image is taken"
+    assert re.match(
+        r"test/d\.png: expected an object that covers 90% to 100% of .*; got 2\d\.\d%; the whole image is taken$",
+        summary(paths)["warnings"][0],
+    )
 
 
 def test_a_mask_far_from_the_others_is_named_and_logged(paths, caplog):
@@ -152,7 +158,8 @@ def test_a_mask_far_from_the_others_is_named_and_logged(paths, caplog):
 
     assert summary(paths)["flagged"] == 1
     assert re.match(
-        r"val/c\.png: the object covers 4\.\d% of the image, the median is 2\d\.\d%", caplog.messages[0][9:]
+        r"val/c\.png: expected an area within 50% of the median; got 4\.\d% of the image, where the median is 2\d\.\d%",
+        caplog.messages[0][9:],
     )
 
 
@@ -233,7 +240,9 @@ def test_an_empty_mask_of_the_users_is_taken_as_the_whole_image_and_named(paths)
     run(paths, "masks", users_masks=Path("mine"))
 
     assert np.asarray(Image.open(paths.foreground / "val/c.png")).min() == 255
-    assert summary(paths)["warnings"] == ["val/c.png: no credible object; the whole image is taken"]
+    assert summary(paths)["warnings"] == [
+        "val/c.png: expected an object on the photograph; got nothing; the whole image is taken"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,8 @@ class Foreground(NamedTuple):
 
     mask: NDArray[np.bool_]
     """Shape (H, W), never empty."""
+    found: float
+    """Part of the image that was taken for the object, in [0, 1]; where it is not credible, the mask is whole."""
     fell_back: bool
     """Whether no credible object was found, so that the mask is the whole image."""
 
@@ -91,9 +93,10 @@ def foreground(config: ForegroundConfig, find: Find, image: NDArray[np.float32])
 
 def whole_unless_credible(config: ForegroundConfig, mask: NDArray[np.bool_]) -> Foreground:
     """Return the mask, or the whole image if the mask is empty or its area not within `area`."""
-    if mask.all() or (mask.any() and config.area[0] <= mask.mean() <= config.area[1]):
-        return Foreground(mask, fell_back=False)
-    return Foreground(np.ones_like(mask), fell_back=True)
+    found = float(mask.mean())
+    if mask.all() or (mask.any() and config.area[0] <= found <= config.area[1]):
+        return Foreground(mask, found, fell_back=False)
+    return Foreground(np.ones_like(mask), found, fell_back=True)
 
 
 def _by_median(config: ForegroundConfig, sample: Sequence[NDArray[np.float32]]) -> Find:

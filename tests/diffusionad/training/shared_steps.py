@@ -13,6 +13,11 @@ from diffusionad.model import DiffusionAD, ModelConfig
 from diffusionad.training.share import Share
 from diffusionad.training.trainer import Batch, Trainer, TrainingConfig
 
+
+def gradients_of(model):
+    return {name: value.grad.clone() for name, value in model.named_parameters() if value.grad is not None}
+
+
 folder = Path(sys.argv[1])
 given = torch.load(folder / "given.pt", weights_only=True)
 dist.init_process_group("gloo")
@@ -23,6 +28,6 @@ trainer = Trainer(model, TrainingConfig.model_validate_json(given["training"]), 
 losses, gradients = [], {}
 for batch in given["batches"]:
     losses.append(torch.stack(trainer.train_step(Batch(*(values[share.slots] for values in batch)))))
-    gradients = gradients or {name: value.grad.clone() for name, value in model.named_parameters()}
+    gradients = gradients or gradients_of(model)
 torch.save({"losses": losses, "gradients": gradients, "state": trainer.state_dict()}, folder / f"{share.rank}.pt")
 dist.destroy_process_group()

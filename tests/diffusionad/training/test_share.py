@@ -32,6 +32,10 @@ TRAINING = {
 }
 
 
+def gradients_of(model):
+    return {name: value.grad.clone() for name, value in model.named_parameters() if value.grad is not None}
+
+
 def batches():
     """Four batches of eight images of unlike brightness, the last four with a white square."""
     generator = torch.Generator().manual_seed(0)
@@ -42,24 +46,30 @@ def batches():
     return [(torch.where(mask.bool(), 1.0, images), mask, torch.arange(8) < 4) for images in normal]
 
 
+@pytest.fixture(params=["pixels", "features"])
+def section(request, tiny_model):
+    """Section `model`; what sees features has batch normalisation that is frozen, and some that is not."""
+    return tiny_model | {"segmenter_sees": request.param}
+
+
 @pytest.fixture
-def one(tiny_model):
+def one(section):
     """The trainer of a single process after the batches, its losses, and the gradients of its first step."""
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
-        model = DiffusionAD(ModelConfig.model_validate_json(json.dumps(tiny_model)), (32, 32))
+        model = DiffusionAD(ModelConfig.model_validate_json(json.dumps(section)), (32, 32))
     trainer = Trainer(model, TrainingConfig.model_validate_json(json.dumps(TRAINING)))
     losses, gradients = [], {}
     for batch in batches():
         losses.append(torch.stack(trainer.train_step(Batch(*batch))))
-        gradients = gradients or {name: value.grad.clone() for name, value in model.named_parameters()}
+        gradients = gradients or gradients_of(model)
     return trainer, losses, gradients
 
 
 @pytest.fixture
-def two(tiny_model, tmp_path):
+def two(section, tmp_path):
     """What two processes left that trained together on the same."""
-    given = {"model": json.dumps(tiny_model), "training": json.dumps(TRAINING), "batches": batches()}
+    given = {"model": json.dumps(section), "training": json.dumps(TRAINING), "batches": batches()}
     torch.save(given, tmp_path / "given.pt")
     program = Path(__file__).with_name("shared_steps.py")
     command = ["torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(program), str(tmp_path)]

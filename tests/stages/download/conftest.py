@@ -8,7 +8,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from PIL import Image
 
-from stages.contracts import ContractConfig
+from stages.data_contract import ContractConfig
 from stages.dataset import DatasetConfig
 from stages.download import DownloadConfig
 from stages.fetch import FetchConfig
@@ -29,7 +29,7 @@ DOWNLOAD = {
     "val_fraction": 0.1,
     "test_fraction": 0.25,
     "mirror": None,
-    "max_looked_at": 100,
+    "max_megapixels_looked_at": 100,
     "near_duplicate_bits": 8,
     "fetch": FETCH,
     "contract": CONTRACT,

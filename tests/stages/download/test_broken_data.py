@@ -250,12 +250,12 @@ CASES = {
         r"at least 1 normal images to validate on; got 0",
     ),
     "disk full while copying": (
-        lambda w: w.refuse(survey.shutil, "copyfile", errno.ENOSPC),
+        lambda w: w.refuse(survey.Path, "write_bytes", errno.ENOSPC),
         r"the disk is full \(the/file\)",
     ),
     "permission denied": (
-        lambda w: w.refuse(survey.shutil, "copyfile", errno.EACCES),
-        r"00.png: may not be read; give yourself the permission",
+        lambda w: w.refuse(survey.Path, "read_bytes", errno.EACCES),
+        r"train/good/00.png: expected an image .*; got may not be read; give yourself the permission",
     ),
     # Images.
     "zero-byte file": (write(GOOD, b""), r"train/good/00.png: expected an image .*; got the file is empty \(0 bytes\)"),

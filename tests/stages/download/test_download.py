@@ -1,6 +1,7 @@
 import json
 import logging
 import shutil
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -50,6 +51,15 @@ def test_a_folder_of_ones_own_becomes_images_manifest_summary_and_verdict(run, n
     assert read_metadata(paths.manifest)["licence"] == summary["licence"] == "CC0"
     assert json.loads(paths.validation.read_text())["accepted"] is True
     assert "mine/nut: accepted" in paths.validation_page.read_text()
+
+
+def test_the_page_says_of_how_many_images_the_pixels_are_known(run, nut, download_config):
+    bound = download_config.model_copy(update={"max_megapixels_looked_at": 5 * 40 * 48 / 1e6})
+
+    page = run(nut, config=bound).validation_page.read_text()
+
+    assert "The pixels of 5 images were looked at" in page
+    assert "were looked at" not in run(nut).validation_page.read_text()
 
 
 def test_paths_of_the_manifest_are_those_of_the_images(run, nut):
@@ -133,3 +143,16 @@ def test_outlines_become_masks(run, tmp_path, paint):
     row = read_manifest(paths.manifest).set_index("path").loc["15.png"]
     assert (row["defect"], row["mask"]) == ("dent", "masks/15.png")
     assert Image.open(paths.images / "masks/15.png").getbbox() == (4, 5, 14, 17)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_names_of_any_script_and_length_are_kept(run, nut, tmp_path, packed):
+    source = Path(shutil.copytree(nut, tmp_path / "copy"))
+    names = ["Ünïcödé 名前.PNG", f"{'n' * 250}.png", "two  spaces & #.png"]
+    for i, name in enumerate(names):
+        (source / f"nut/train/good/{i:02d}.png").rename(source / "nut/train/good" / name)
+
+    paths = run(shutil.make_archive(tmp_path / "packed", "zip", source) if packed else source)
+
+    assert {f"train/good/{name}" for name in names} < set(read_manifest(paths.manifest)["path"])
+    assert {f"train/good/{name}" for name in names} < set(tree(paths.images))

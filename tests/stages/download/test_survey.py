@@ -1,10 +1,11 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from diffusionad.data.listing import Item, Listing
-from stages import survey as module
-from stages.survey import copy, lookalikes, remove_rest, survey
+from stages.survey import lookalikes, remove_rest, survey
 
 
 def item(name, mask=None, outline=()):
@@ -16,8 +17,7 @@ def test_files_are_copied_as_they_are_and_missing_ones_left_to_be_found(tmp_path
     mark(tmp_path / "from/m/a.png")
     items = (item("a.png", "m/a.png"), item("gone.png"))
 
-    copy(Listing(tmp_path / "from", items, {}), tmp_path / "to")
-    found = survey(items, tmp_path / "to", 10)
+    found = survey(Listing(tmp_path / "from", items, {}), tmp_path / "to", 10)
 
     for name in ("a.png", "m/a.png"):
         assert (tmp_path / "to" / name).read_bytes() == (tmp_path / "from" / name).read_bytes()
@@ -30,8 +30,7 @@ def test_masks_are_drawn_from_outlines(tmp_path, paint):
     paint(tmp_path / "from/a.png", size=(20, 30))
     items = (item("a.png", "masks/a.png", (((2, 3), (6, 3), (6, 8), (2, 8)),)),)
 
-    copy(Listing(tmp_path / "from", items, {}), tmp_path / "to")
-    found = survey(items, tmp_path / "to", 10)
+    found = survey(Listing(tmp_path / "from", items, {}), tmp_path / "to", 10)
 
     mask = np.asarray(Image.open(tmp_path / "to/masks/a.png"))
     assert mask.shape == (20, 30)
@@ -39,24 +38,24 @@ def test_masks_are_drawn_from_outlines(tmp_path, paint):
     assert found.masks["masks/a.png"].fault is None
 
 
-def test_of_many_images_the_pixels_of_some_are_looked_at_whatever_their_order(tmp_path, paint):
-    items = [item(f"{i}.png") for i in range(9)]
+def test_of_many_megapixels_some_are_looked_at_whatever_their_order(tmp_path, paint):
+    items = tuple(item(f"{i}.png") for i in range(9))
     for i, one in enumerate(items):
-        paint(tmp_path / one.path, seed=i)
+        paint(tmp_path / one.path, seed=i, size=(100, 100))
 
-    found = survey(items, tmp_path, 4).images
-    turned = survey(items[::-1], tmp_path, 4).images
+    found = survey(Listing(tmp_path, items, {}), tmp_path / "to", 0.045).images
+    turned = survey(Listing(tmp_path, items[::-1], {}), tmp_path / "again", 0.045).images
 
     assert sum(fact.fingerprint is not None for fact in found.values()) == 4
     assert turned == found
 
 
 def test_near_copies_are_paired_by_path(tmp_path, paint):
-    items = [item(f"{i}.png") for i in range(3)]
+    items = tuple(item(f"{i}.png") for i in range(3))
     for one, seed in zip(items, (0, 1, 0), strict=True):
         paint(tmp_path / one.path, seed=seed)
 
-    assert lookalikes(survey(items, tmp_path, 9).images, 8) == [("0.png", "2.png", 0)]
+    assert lookalikes(survey(Listing(tmp_path, items, {}), tmp_path / "to", 9).images, 8) == [("0.png", "2.png", 0)]
 
 
 def test_what_takes_no_part_is_removed(tmp_path, paint):
@@ -68,14 +67,18 @@ def test_what_takes_no_part_is_removed(tmp_path, paint):
     assert sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*")) == ["a", "a/keep.png"]
 
 
-def test_a_file_that_may_not_be_read_says_so(tmp_path, paint, monkeypatch):
+def test_a_file_that_may_not_be_read_is_a_fault_of_its_own(tmp_path, paint, monkeypatch):
     """Root may read everything, so the refusal is made at the border to the operating system."""
+    items = tuple(item(paint(tmp_path / name, seed=len(name)).name) for name in ("a.png", "bb.png"))
+    read = Path.read_bytes
 
-    def refuse(source, target):
-        raise PermissionError(13, "Permission denied", str(source))
+    def refuse(path):
+        if path == tmp_path / "a.png":
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path)
 
-    paint(tmp_path / "from/a.png")
-    monkeypatch.setattr(module.shutil, "copyfile", refuse)
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    found = survey(Listing(tmp_path, items, {}), tmp_path / "to", 9).images
 
-    with pytest.raises(ValueError, match=r"from/a\.png: may not be read; give yourself the permission"):
-        copy(Listing(tmp_path / "from", (item("a.png"),), {}), tmp_path / "to")
+    assert found["a.png"].fault == "may not be read; give yourself the permission"
+    assert found["bb.png"].fault is None

@@ -32,8 +32,6 @@ def halves(left, right):
 
 
 def test_the_object_is_where_the_network_answers_above_the_threshold(isnet):
-    pytest.importorskip("onnxruntime")
-
     mask = load_isnet(isnet)(halves(0.2, 0.9))
 
     assert mask.shape == (30, 40)
@@ -43,13 +41,10 @@ def test_the_object_is_where_the_network_answers_above_the_threshold(isnet):
 
 @pytest.mark.parametrize(("grey", "expected"), [(126, False), (130, True)])
 def test_the_network_sees_pixels_about_128_as_it_was_trained(isnet, grey, expected):
-    pytest.importorskip("onnxruntime")
-
     assert (load_isnet(isnet)(np.full((10, 12, 3), grey / 255, np.float32)) == expected).all()
 
 
 def test_a_nearly_empty_mask_falls_back_to_the_whole_image(config, isnet):
-    pytest.importorskip("onnxruntime")
     config = config.model_copy(update={"isnet": isnet})
 
     found = foreground(config, prepare(config, "isnet", []), halves(0.2, 0.3))
@@ -59,7 +54,6 @@ def test_a_nearly_empty_mask_falls_back_to_the_whole_image(config, isnet):
 
 
 def test_a_file_that_is_no_network_is_refused_in_one_line(isnet, tmp_path):
-    pytest.importorskip("onnxruntime")
     path = tmp_path / "text.onnx"
     path.write_text("no network")
 

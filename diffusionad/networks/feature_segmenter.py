@@ -1,0 +1,59 @@
+"""The segmentation sub-network over learned features: where an image differs from its reconstruction, and how.
+
+The paper's segmenter (DiffusionAD, section IV-C) sees pixels, and learns from few images to look past the
+reconstruction. This one sees the maps that a frozen network makes of both, and the absolute difference of the maps.
+"""
+
+import torch
+import torch.nn.functional as F  # noqa: N812  # the name that torch's own documentation uses
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+
+from diffusionad.networks.efficientnet import STAGES, EfficientNetLite0
+from diffusionad.networks.segmenter import double_conv
+from diffusionad.section import Section
+
+SEEN = (0, 1, 2, 4)
+"""The stages of EfficientNet-Lite0 that are looked at: the last ones at 1/2, 1/4, 1/8 and 1/16 of the image's side."""
+
+
+class FeatureSegmenterConfig(Section):
+    """Part `feature_segmenter` of section `model`."""
+
+    widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = Field(
+        description="channels of the decoder at 1/2, 1/4, 1/8 and 1/16 of the image's side"
+    )
+
+
+class FeatureSegmenter(nn.Module):
+    """(image, reconstruction) -> mask logits; above 0 means more likely anomalous than not.
+
+    The encoder takes no gradient and passes none on: the reconstruction learns from its own loss alone.
+    """
+
+    def __init__(self, config: FeatureSegmenterConfig) -> None:
+        super().__init__()
+        self.encoder = EfficientNetLite0(SEEN)
+        self.norms = nn.ModuleList()
+        self.decoder = nn.ModuleList()
+        coarser = (*config.widths[1:], 0)
+        for stage, width, below in zip(SEEN, config.widths, coarser, strict=True):
+            seen = 2 * STAGES[stage].channels
+            self.norms.append(nn.BatchNorm2d(seen))
+            self.decoder.append(double_conv(seen + below, width))
+        self.last = nn.Conv2d(config.widths[0], 4, 3, padding=1)
+
+    def forward(self, image: Tensor, reconstruction: Tensor) -> Tensor:
+        """Mask logits (B, 1, H, W) for images and reconstructions in [0, 1], (B, 3, H, W), H and W even."""
+        with torch.no_grad():
+            maps = self.encoder(torch.cat([image, reconstruction]))
+        x: Tensor | None = None
+        for both, norm, block in reversed(list(zip(maps, self.norms, self.decoder, strict=True))):
+            of_image, of_reconstruction = both.chunk(2)
+            seen = norm(torch.cat([of_image, (of_image - of_reconstruction).abs()], dim=1))
+            if x is not None:
+                x = F.interpolate(x, size=seen.shape[2:], mode="bilinear", align_corners=False)
+                seen = torch.cat([seen, x], dim=1)
+            x = block(seen)
+        logits: Tensor = F.pixel_shuffle(self.last(x), 2)
+        return logits
