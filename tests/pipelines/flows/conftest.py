@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -16,11 +15,14 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
+from pipelines.children import end_inside, end_session
 from stages.profile import lay_over
 
 ROOT = Path(__file__).parents[3]
 CODE = ("diffusionad", "stages", "pipelines", "infra", "dvc.yaml", "params.yaml", ".dvcignore", ".gitignore")
-START_S = 300
+START_S = 900
+TEST_S = 3600
+"""For one command. Quiet cores need a minute; this only ends what hangs."""
 
 # A pipeline of milliseconds: the same names of stages, and real processes of DVC.
 QUICK = """\
@@ -65,18 +67,20 @@ def prefect_api(tmp_path_factory):
     log = home / "server.log"
     with log.open("w") as stream:
         server = subprocess.Popen(command, env=environment, stdout=stream, stderr=stream, start_new_session=True)
-        url, end = f"http://127.0.0.1:{port}/api", time.monotonic() + START_S
-        while time.monotonic() < end and server.poll() is None:
-            try:
-                urllib.request.urlopen(f"{url}/health", timeout=5).close()  # noqa: S310  # ours
-                break
-            except OSError:
-                time.sleep(0.2)
-        else:
-            pytest.fail(log.read_text())
-        yield url
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(60)
+        try:
+            url, end = f"http://127.0.0.1:{port}/api", time.monotonic() + START_S
+            while True:
+                assert server.poll() is None, log.read_text()
+                assert time.monotonic() < end, log.read_text()
+                try:
+                    urllib.request.urlopen(f"{url}/health", timeout=5).close()  # noqa: S310  # ours
+                    break
+                except OSError:
+                    time.sleep(0.2)
+            yield url
+        finally:
+            end_session(server.pid)
+            server.wait(60)
 
 
 class Checkout:
@@ -85,15 +89,14 @@ class Checkout:
     def __init__(self, root, environment):
         self.root, self.environment = root, environment
 
-    def start(self, *arguments, **options):
+    def start(self, *arguments):
         command = [sys.executable, "-m", *arguments]
-        return subprocess.Popen(command, cwd=self.root, env=self.environment | options, start_new_session=True)
+        return subprocess.Popen(command, cwd=self.root, env=self.environment, start_new_session=True)
 
-    def run(self, *arguments, check=True, **options):
+    def run(self, *arguments, check=True):
         command = [sys.executable, "-m", *arguments]
-        environment = self.environment | options
         done = subprocess.run(
-            command, cwd=self.root, env=environment, text=True, capture_output=True, check=False, timeout=900
+            command, cwd=self.root, env=self.environment, text=True, capture_output=True, check=False, timeout=TEST_S
         )
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
@@ -200,7 +203,9 @@ def plates(tmp_path, prefect_api):
     )
     checkout.git("init", "-q", "-b", "main")
     checkout.commit()
-    return checkout
+    yield checkout
+    # Of a test that failed half way.
+    end_inside(tmp_path)
 
 
 @pytest.fixture

@@ -74,7 +74,7 @@ def test_locks_of_a_dvc_that_died_are_passed_over(here):
     dead.wait()
     Path(".dvc", "tmp").mkdir(exist_ok=True)
     Path(".dvc", "tmp", "lock").write_text(f"{dead.pid}\n")
-    held = {str(Path("models", "toy-a").absolute()): {"write": {"pid": dead.pid, "cmd": "dvc repro"}}}
+    held = {"write": {str(Path("models", "toy-a").absolute()): {"pid": dead.pid, "cmd": "dvc repro"}}, "read": {}}
     Path(".dvc", "tmp", "rwlock").write_text(json.dumps(held))
 
     assert probe(["train@toy-a"]).outcomes == {"train@toy-a": "ran"}

@@ -94,15 +94,14 @@ def test_a_category_is_trained_left_alone_retrained_and_scored(plates, prefect_a
     assert drift["drift"]["drifted"] == (shown(prefect_api, "scoring")[0] == "Drifted")
 
 
-def start_until_training(checkout, *command, **environment):
+def start_until_training(checkout, *command):
     """Start a flow, and come back when its training has saved a state."""
     checkout.change(training__steps=300, training__validate_every=5)
     checkout.commit()
-    process = checkout.start(*command, **environment)
-    saved, end = checkout.root / ".local" / "training" / "plates" / "plate", time.monotonic() + 900
+    process = checkout.start(*command)
+    saved = checkout.root / ".local" / "training" / "plates" / "plate"
     while not list(saved.glob("*.pt")):
         assert process.poll() is None, "it ended before it could be stopped"
-        assert time.monotonic() < end
         time.sleep(0.05)
     return process
 
