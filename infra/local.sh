@@ -197,6 +197,8 @@ settings() {  # what servers and clients read; `env` prints the same
 export MLFLOW_TRACKING_URI=http://127.0.0.1:$MLFLOW_PORT
 export MLFLOW_TRACKING_USERNAME=admin
 export MLFLOW_TRACKING_PASSWORD=$MLFLOW_PASSWORD
+export MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD=false
+export MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD=false
 export PREFECT_API_URL=http://127.0.0.1:$PREFECT_PORT/api
 export PREFECT_API_AUTH_STRING=admin:$PREFECT_PASSWORD
 export PREFECT_HOME=$HOME_/prefect
