@@ -1,8 +1,8 @@
 """The whole composition, started by infra/local.sh for all tests here, and a checkout that its worker works in."""
 
+import contextlib
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -150,8 +150,13 @@ class Composition:
         return self.flow_run(run)["state"]
 
     def log_of(self, run):
-        body = {"logs": {"flow_run_id": {"any_": [run]}}, "limit": 200, "sort": "TIMESTAMP_ASC"}
-        return [entry["message"] for entry in self._call("POST", "/logs/filter", json=body).json()]
+        """All that a run has logged; the server gives 200 lines at a time."""
+        lines, page = [], [None]
+        while page:
+            body = {"logs": {"flow_run_id": {"any_": [run]}}, "offset": len(lines), "sort": "TIMESTAMP_ASC"}
+            page = [entry["message"] for entry in self._call("POST", "/logs/filter", json=body).json()]
+            lines += page
+        return lines
 
     def wait_for(self, condition, what):
         until = time.monotonic() + PATIENCE_S
@@ -172,24 +177,30 @@ class Composition:
         return self.run(sys.executable, "-m", *command, check=False).stdout
 
     def kill(self, service):
-        """End a service and all that it started as a power cut would."""
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get("INFRA_SERVICE") == f"{self.home}/{service}":
-                    process.send_signal(signal.SIGKILL)
-            except psutil.Error:
-                continue
+        """End a service and all that it started, as a power cut would."""
+        while alive := self._carriers(f"{self.home}/{service}"):
+            for process in alive:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(alive, timeout=10)
 
     def processes(self):
-        """What carries the name of a service of this composition, or works in its folders."""
+        """What is left of the composition, by command."""
+        left = []
+        for process in self._carriers(str(self.home)):
+            with contextlib.suppress(psutil.Error):
+                left.append(" ".join(process.cmdline()))
+        return left
+
+    def _carriers(self, prefix):
+        """Processes that carry the name of a service, as local.sh gives it to them, or have it on their command line."""
         found = []
         for process in psutil.process_iter():
-            try:
-                mine = process.environ().get("INFRA_SERVICE", "").startswith(str(self.home))
-                if mine or str(self.home) in " ".join(process.cmdline()):
-                    found.append(" ".join(process.cmdline()))
-            except psutil.Error:
-                continue
+            with contextlib.suppress(psutil.Error):
+                # PostgreSQL writes over its environment.
+                named = [process.environ().get("INFRA_SERVICE", ""), *process.cmdline()]
+                if any(text.startswith(prefix) for text in named) and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
         return found
 
     def _call(self, method, path, **options):

@@ -184,7 +184,11 @@ def test_a_back_up_brings_back_what_was_lost(composition, trained, tmp_path):
     composition.run("infra/backup.sh", "save", str(tmp_path / "saved"))
     composition.local("down", "worker", "prefect", "mlflow")
     composition.run("psql", "-q", "-d", "postgres", "-c", "DROP DATABASE mlflow", "-c", "DROP DATABASE mlflow_auth")
-    composition.run(sys.executable, "-c", "import boto3; boto3.resource('s3').Bucket('mlflow').objects.delete()")
+    composition.run(
+        sys.executable,
+        "-c",
+        "import boto3\nfor one in boto3.resource('s3').Bucket('mlflow').objects.all(): one.delete()",
+    )
 
     composition.run("infra/backup.sh", "load", str(tmp_path / "saved"))
     composition.local("up")
