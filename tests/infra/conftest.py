@@ -193,7 +193,7 @@ class Composition:
         return left
 
     def _carriers(self, prefix):
-        """Processes that carry the name of a service, as local.sh gives it to them, or have it on their command line."""
+        """Processes that carry the name of a service, as local.sh gives it, or have it on their command line."""
         found = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
