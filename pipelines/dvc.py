@@ -36,7 +36,7 @@ def run_dvc(folder: Path, *arguments: str) -> None:
     Raises:
         ValueError: If it fails.
     """
-    done = subprocess.run(_command(*arguments), cwd=folder, env=os.environ | _environment(), check=False)
+    done = subprocess.run(_command(*arguments), cwd=folder, env=_environment(), check=False)
     if done.returncode:
         raise ValueError(f"{folder}: `dvc {' '.join(arguments)}` failed with status {done.returncode}; see above")
 
@@ -105,7 +105,7 @@ def changed_stages(target: str) -> list[str] | None:
     """
     # Another process may hold DVC's lock for a moment.
     command = _command("--wait-for-lock", "status", "--json", "--with-deps", target)
-    done = subprocess.run(command, env=os.environ | _environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
     return None if done.returncode else sorted(json.loads(done.stdout))
 
 
@@ -115,7 +115,7 @@ def _command(*arguments: str) -> list[str]:
 
 def _environment() -> dict[str, str]:
     # A fresh clone has no environment of its own: its stages run on this one, with the code of the clone.
-    return {"STAGE_PYTHON": sys.executable, "DVC_NO_ANALYTICS": "1"}
+    return os.environ | {"STAGE_PYTHON": sys.executable, "DVC_NO_ANALYTICS": "1"}
 
 
 def _reason(lines: tuple[str, ...]) -> str:

@@ -37,7 +37,7 @@ def stage_graph(folder: Path, targets: Sequence[str]) -> dict[str, frozenset[str
 def share_cache(checkout: Path, folder: Path) -> None:
     """Let another checkout of the same repository use the cache of this one."""
     with Repo(str(checkout)) as repo:
-        cache = repo.cache.local.path
+        cache = repo.cache.local_cache_dir
     with Repo(str(folder)) as repo, repo.config.edit("local") as config:
         config["cache"]["dir"] = cache
 

@@ -23,7 +23,7 @@ from pipelines.children import end_session
 
 HOME = Path(".local", "prefect")
 """Prefect's database and settings, where no server is named."""
-START_S = 180
+START_S = 600
 """A server may take to answer."""
 PORT = "4200"
 LOCK_S = 600
