@@ -11,7 +11,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PREFECT_CLI_PROMPT := false
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test test-infra lint ui serve setup setup-dev clean
+.PHONY: help repro test test-infra lint ui serve docs setup setup-dev clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ ui: setup  ## MLflow on the runs and versions of this checkout, at http://127.0.
 
 serve: setup  ## the flows with the schedules of params.yaml, until stopped; Prefect at http://127.0.0.1:4200
 	$(BIN)/diffusionad serve
+
+docs: setup-dev  ## the pages of docs/, into .local/site; they open without a server
+	$(BIN)/mkdocs build --strict
 
 setup: $(VENV)/.installed  ## make .venv with the pinned requirements; skipped when up to date
 setup-dev: $(VENV)/.installed-dev

@@ -3,15 +3,15 @@
 import hashlib
 import json
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import Field, ValidationError
+from pydantic import Discriminator, Field, Tag, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -19,6 +19,7 @@ from torch import Tensor
 from diffusionad.data.decode import load, to_rgb
 from diffusionad.data.images import read_image, resize_image
 from diffusionad.model import DiffusionAD, ModelConfig, Paradigm
+from diffusionad.patchcore import PatchCore, PatchCoreConfig
 from diffusionad.section import Section
 
 WEIGHTS = "model.safetensors"
@@ -26,6 +27,16 @@ CONFIG = "model.json"
 
 Images = Tensor | Sequence[str | Path | Image.Image]
 """Float tensor (B, 3, H, W) in [0, 1], or paths and PIL images of any size."""
+
+
+Model = DiffusionAD | PatchCore
+"""Networks that a detector can hold: both have `infer`, `parts` and `paradigms`."""
+
+
+def _kind(model: Any) -> str:  # noqa: ANN401  # JSON, or the config itself
+    """Tell the configs by what one of them alone has, so that an error names its fields and not those of both."""
+    is_patchcore = "coreset_fraction" in model if isinstance(model, dict) else isinstance(model, PatchCoreConfig)
+    return "patchcore" if is_patchcore else "diffusionad"
 
 
 class DetectorConfig(Section):
@@ -37,7 +48,15 @@ class DetectorConfig(Section):
     image_size: tuple[int, int] = Field(description="(height, width) in pixels to which images are brought")
     seed: int = Field(ge=0, description="of the inference noise")
     threshold: float = Field(description="images whose score reaches it are anomalous; calibrated on validation images")
-    model: ModelConfig
+    model: Annotated[
+        Annotated[ModelConfig, Tag("diffusionad")] | Annotated[PatchCoreConfig, Tag("patchcore")], Discriminator(_kind)
+    ]
+
+    def build(self) -> Model:
+        """The model with its first weights."""
+        if isinstance(self.model, PatchCoreConfig):
+            return PatchCore(self.model, self.image_size)
+        return DiffusionAD(self.model, self.image_size)
 
 
 class Prediction(NamedTuple):
@@ -50,7 +69,7 @@ class Prediction(NamedTuple):
     mask_logits: Tensor
     """(B, H, W), float32: the anomaly map before the sigmoid, which ranks pixels where the map has become 1."""
     reconstruction: Tensor
-    """(B, 3, H, W), float32, in [0, 1]: the images as they would be without an anomaly."""
+    """(B, 3, H, W), float32, in [0, 1]: the images as they would be without an anomaly; PatchCore gives them back."""
     is_anomalous: Tensor
     """(B,), bool: the score reaches the calibrated threshold."""
 
@@ -62,7 +81,7 @@ class Detector:
     batch or the order in which the image came.
     """
 
-    def __init__(self, model: DiffusionAD, config: DetectorConfig, device: str | torch.device = "cpu") -> None:
+    def __init__(self, model: Model, config: DetectorConfig, device: str | torch.device = "cpu") -> None:
         self.config = config
         self._device = torch.device(device)
         self._model = model.to(self._device).eval()
@@ -85,7 +104,7 @@ class Detector:
                 raise ValueError(f"{folder}: no model here ({file.name} is missing); train one first")
         try:
             config = DetectorConfig.model_validate_json(config_file.read_bytes())
-            model = DiffusionAD(config.model, config.image_size)
+            model = config.build()
         except ValueError as error:
             raise ValueError(f"{config_file}: not a config of this version: {_line(error)}") from None
         try:
@@ -106,6 +125,10 @@ class Detector:
         config = json.dumps(self.config.model_dump(mode="json"), indent=2) + "\n"
         (folder / CONFIG).write_text(config, encoding="utf-8")
 
+    def with_threshold(self, threshold: float) -> "Detector":
+        """The same model with another threshold."""
+        return Detector(self._model, self.config.model_copy(update={"threshold": threshold}), self._device)
+
     def predict(self, images: Images, *, paradigm: Paradigm | None = None, batch_size: int = 16) -> Prediction:
         """Score images and mark their anomalous pixels.
 
@@ -124,13 +147,17 @@ class Detector:
 
     @property
     def parameters(self) -> dict[str, int]:
-        """Number of weights of each sub-network."""
-        parts = {"reconstructor": self._model.reconstructor, "segmenter": self._model.segmenter}
-        return {name: sum(weight.numel() for weight in part.parameters()) for name, part in parts.items()}
+        """Number of weights of each part."""
+        return self._model.parts
 
-    def denoiser_passes(self, paradigm: Paradigm) -> int:
-        """How often the denoiser runs for an image; 0 for the autoencoder."""
-        return self._model.denoiser_passes(paradigm)
+    @property
+    def paradigms(self) -> Mapping[str, Paradigm | None]:
+        """Ways to reconstruct that it can be timed in: name in tables -> what `predict` takes."""
+        return self._model.paradigms
+
+    def denoiser_passes(self, paradigm: str) -> int:
+        """How often the denoiser runs for an image; 0 where there is none."""
+        return self._model.denoiser_passes(paradigm) if isinstance(self._model, DiffusionAD) else 0
 
     def read(self, images: Sequence[str | Path | Image.Image]) -> Tensor:
         """Bring paths and PIL images to what the model takes: (B, 3, H, W), float32 in [0, 1].
@@ -143,16 +170,16 @@ class Detector:
     @torch.inference_mode()
     def _predict_batch(self, images: Tensor, paradigm: Paradigm | None) -> Prediction:
         digests = [hashlib.sha256(image.numpy().tobytes()).digest() for image in images.contiguous()]
-        x_0 = self._model.to_range(images.to(self._device, memory_format=torch.channels_last))
+        placed = images.to(self._device, memory_format=torch.channels_last)
 
         def noise(key: int) -> Tensor:
-            return torch.stack([self._draw(digest, key, x_0.shape[1:]) for digest in digests]).to(x_0)
+            return torch.stack([self._draw(digest, key, placed.shape[1:]) for digest in digests]).to(placed)
 
-        x_0_hat = self._model.reconstruct(x_0, noise, paradigm)
-        logits = self._model.segment(x_0, x_0_hat)[:, 0].cpu().float()
+        mask_logits, reconstruction = self._model.infer(placed, noise, paradigm)
+        logits = mask_logits.cpu().float()
         score = image_score(logits, self.config.model.top_k_fraction)
-        reconstruction = self._model.from_range(x_0_hat).cpu().contiguous()
-        return Prediction(score, torch.sigmoid(logits), logits, reconstruction, score >= self.config.threshold)
+        clean = reconstruction.cpu().contiguous()
+        return Prediction(score, torch.sigmoid(logits), logits, clean, score >= self.config.threshold)
 
     def _draw(self, digest: bytes, key: int, shape: torch.Size) -> Tensor:
         identity = hashlib.sha256(digest + f"{self.config.seed}/{key}".encode()).digest()

@@ -17,8 +17,11 @@ from diffusionad.networks.segmenter import Segmenter, SegmenterConfig
 from diffusionad.networks.unet import UNet, UNetConfig
 from diffusionad.section import Section
 
-Paradigm = Literal["autoencoder", "iterative", "ddim", "one_step", "norm_guided"]
-"""How an image is reconstructed (Table VII). All but `autoencoder` share the weights of one U-Net."""
+Paradigm = Literal["identity", "autoencoder", "iterative", "ddim", "one_step", "norm_guided"]
+"""How an image is reconstructed (Table VII). The last four share the weights of one U-Net; `identity` takes the image
+itself, a control: a model trained so is a segmenter alone, and one trained otherwise shows what it owes to the rest."""
+
+DIFFUSIONS: tuple[Paradigm, ...] = ("norm_guided", "one_step", "ddim", "iterative")
 
 Noise = Callable[[int], Tensor]
 """Standard normal noise of the shape of the images, drawn anew for each key.
@@ -129,6 +132,8 @@ class DiffusionAD(nn.Module):
         self.reconstructor: nn.Module
         if config.paradigm == "autoencoder":
             self.reconstructor = Autoencoder(config.autoencoder, config.image_channels)
+        elif config.paradigm == "identity":
+            self.reconstructor = nn.Identity()
         else:
             self.reconstructor = UNet(config.unet, config.image_channels, image_size[1])
         self.segmenter: nn.Module
@@ -196,7 +201,7 @@ class DiffusionAD(nn.Module):
         x_0 = self.to_range(images)
         epsilon_s, epsilon_b = draws.epsilon_s.to(x_0), draws.epsilon_b.to(x_0)
         dropped = draws.is_dropped.to(x_0.device).reshape(-1, 1, 1, 1)
-        if self.config.paradigm == "autoencoder":
+        if self.config.paradigm in ("autoencoder", "identity"):
             x_0_hat = self.reconstructor(x_0)
             # Clamped for the segmenter alone, which sees it so at inference; the squared error needs all of it.
             seen = torch.where(dropped, x_0, x_0_hat.clamp(-1, 1))
@@ -236,10 +241,12 @@ class DiffusionAD(nn.Module):
             paradigm: Another way than the one trained with.
 
         Raises:
-            ValueError: If an autoencoder is asked for a diffusion or the other way round.
+            ValueError: If this model cannot reconstruct so; `identity` works with every one.
         """
         paradigm = paradigm or self.config.paradigm
-        if (paradigm == "autoencoder") != isinstance(self.reconstructor, Autoencoder):
+        if paradigm == "identity":
+            return x_0
+        if paradigm not in self.paradigms:
             raise ValueError(f"a model trained as {self.config.paradigm} cannot reconstruct as {paradigm}")
         guidance, batch = self.config.guidance, len(x_0)
         if paradigm == "autoencoder":
@@ -256,8 +263,27 @@ class DiffusionAD(nn.Module):
             return ddim(self.denoise, self.schedule, x_t, steps)
         return ancestral(self.denoise, self.schedule, x_t, guidance.t_b, lambda step: noise(-1 - step))
 
-    def denoiser_passes(self, paradigm: Paradigm) -> int:
-        """How often the denoiser runs for an image; 0 for the autoencoder."""
+    def infer(self, images: Tensor, noise: Noise, paradigm: Paradigm | None = None) -> tuple[Tensor, Tensor]:
+        """Mask logits (B, H, W) and reconstructions in [0, 1] of images in [0, 1]; arguments as of `reconstruct`."""
+        x_0 = self.to_range(images)
+        x_0_hat = self.reconstruct(x_0, noise, paradigm)
+        return self.segment(x_0, x_0_hat)[:, 0], self.from_range(x_0_hat)
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """Number of weights of each sub-network."""
+        networks = {"reconstructor": self.reconstructor, "segmenter": self.segmenter}
+        return {name: sum(weight.numel() for weight in part.parameters()) for name, part in networks.items()}
+
+    @property
+    def paradigms(self) -> dict[str, Paradigm]:
+        """The ways in which this model can reconstruct, by name."""
+        if self.config.paradigm in ("autoencoder", "identity"):
+            return {self.config.paradigm: self.config.paradigm}
+        return {name: name for name in DIFFUSIONS}
+
+    def denoiser_passes(self, paradigm: str) -> int:
+        """How often the denoiser runs for an image; 0 where there is none."""
         guidance = self.config.guidance
         walk = ddim_timesteps(guidance.t_b, self.config.ddim_steps)
         passes = {"one_step": 1, "norm_guided": 2, "ddim": len(walk), "iterative": guidance.t_b + 1}
@@ -285,8 +311,9 @@ def _check_size(config: ModelConfig, image_size: tuple[int, int]) -> None:
     }
     if config.segmenter_sees == "features":
         halvings["segmenter"] = 2
-    if config.paradigm == "autoencoder":
+    if config.paradigm in ("autoencoder", "identity"):
         del halvings["unet"]
+    if config.paradigm == "autoencoder":
         halvings["autoencoder"] = 2 ** (len(config.autoencoder.channel_multipliers) - 1)
     for name, divisor in halvings.items():
         if any(pixels % divisor for pixels in image_size):

@@ -18,6 +18,7 @@ from ruamel.yaml import YAML
 
 from pipelines import registry
 from pipelines.catalogue import Entry, find
+from pipelines.comparison import Pair, compare
 from pipelines.decision import Decision
 from pipelines.journal import aliases, read_events
 from pipelines.launcher import launch_flow, launch_schedules
@@ -29,7 +30,7 @@ from pipelines.store import connect
 from pipelines.tracking import track
 
 REFUSED = 3
-ERRORS = (ValueError, OSError, MlflowException, sqlalchemy.exc.SQLAlchemyError, Timeout)
+ERRORS = (ValueError, OSError, FloatingPointError, MlflowException, sqlalchemy.exc.SQLAlchemyError, Timeout)
 """What a user or a server can cause."""
 
 
@@ -121,6 +122,16 @@ def _explain(options: argparse.Namespace) -> int:
     return 0
 
 
+def _compare(options: argparse.Namespace) -> int:
+    client = connect()
+    for entry in _entries(options):
+        numbers = (registry.get_version(client, entry.model_name, v).version for v in (options.before, options.after))
+        pair = Pair(entry, *map(str, numbers))
+        folder = options.out or entry.paths.page.with_name(f"compare-{pair.before}-{pair.after}")
+        _say(f"{entry.model_name}: {compare(client, pair, read_rules().scoring, folder)}")
+    return 0
+
+
 def _predict(options: argparse.Namespace) -> int:
     connect()
     table = predict_folder(options.model, options.folder, options.out)
@@ -139,6 +150,34 @@ def _reproduce(options: argparse.Namespace) -> int:
     _say(f"{entry.model_name} version {made.version}: registered {made.registered[:16]}, made again {made.again[:16]}")
     _say("the same bytes" if made.is_same else f"NOT the same bytes; see {folder}")
     return 0 if made.is_same else 1
+
+
+def _ablate(options: argparse.Namespace) -> int:
+    # Here, not above: these import torch, which takes seconds that no other command needs.
+    from pipelines.ablation_report import tabulate, to_markdown, write_report  # noqa: PLC0415
+    from pipelines.ablation_run import Ablation, read_settings  # noqa: PLC0415
+
+    dataset, category = options.dataset, options.category or options.dataset
+    known = [entry.paths.category for entry in find(None, None) if entry.paths.dataset == dataset]
+    if options.category is None and known:
+        category = known[0]
+    settings = read_settings(dataset, options.steps)
+    scratch = Path(".local", "ablation", dataset, category)
+    table = tabulate(Ablation(settings, dataset, category, scratch, _say).run())
+    folder = Path("reports", dataset, category, "ablation")
+    title = f"{dataset}/{category}, {settings.training.steps} steps"
+    write_report(table, folder, title)
+    _say(to_markdown(table, title))
+    _say(f"{folder / 'table.csv'}, {folder / 'table.md'}, {folder / 'figure.png'}")
+    return 0
+
+
+def _import_reference(options: argparse.Namespace) -> int:
+    from stages.import_reference import import_reference  # noqa: PLC0415  # as above
+
+    config = import_reference(options.checkpoint, options.folder)
+    _say(f"{options.folder}: {config.category}, {config.image_size[0]} x {config.image_size[1]} px")
+    return 0
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -217,10 +256,30 @@ def _parser() -> argparse.ArgumentParser:
     add_for_category("history", _history, "list who made what champion, when and why")
     explainer = add_for_category("explain", _explain, "show the lineage and the decision of a version")
     explainer.add_argument("version", metavar="VERSION", help="number or alias")
+    comparer = add_for_category("compare", _compare, "write a page of what changes from one version to another")
+    comparer.add_argument("before", metavar="BEFORE", help="number or alias, such as champion")
+    comparer.add_argument("after", metavar="AFTER", help="number or alias")
+    comparer.add_argument("--out", type=Path, help="folder for the page, replaced; one beside reports without it")
     predictor = add("predict", _predict, "score a folder of photographs")
     predictor.add_argument("--model", required=True, help="models:/NAME@champion, models:/NAME/3 or a path")
     predictor.add_argument("folder", type=Path, metavar="FOLDER")
     predictor.add_argument("--out", type=Path, required=True, help="folder for the table and the pictures")
+    _add_flows(add_for_category)
+    add("serve", _serve, "serve the flows, with the schedules of params.yaml, until stopped")
+    again = add_for_category("reproduce", _reproduce, "make a version again from its commit and data, and compare")
+    again.add_argument("version", metavar="VERSION", help="number or alias")
+    again.add_argument("--out", type=Path, help="new folder to work in; a temporary one without it")
+    ablator = add("ablate", _ablate, "compare denoising paradigms, controls and the rival; a stopped run goes on")
+    ablator.add_argument("--dataset", required=True, help="of params.yaml")
+    ablator.add_argument("--category", help="the one that params.yaml trains, or the data set's name, without it")
+    ablator.add_argument("--steps", type=int, help="of each training, in place of params.yaml's")
+    importer = add("import-reference", _import_reference, "make a model of a checkpoint of the authors' code")
+    importer.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="params-last.pt or params-best.pt")
+    importer.add_argument("folder", type=Path, metavar="FOLDER", help="where the model goes")
+    return parser
+
+
+def _add_flows(add_for_category: Callable[..., argparse.ArgumentParser]) -> None:
     add_for_category("run", _run, "run the flow `training`: stages, run, version, gate, champion or report")
     retrainer = add_for_category("retrain", _retrain, "train again in a worktree, if data, code or settings changed")
     retrainer.add_argument("--force", action="store_true", help="look at the data again though nothing seems changed")
@@ -232,11 +291,6 @@ def _parser() -> argparse.ArgumentParser:
     sweeper = add_for_category("sweep", _sweep, "train and evaluate combinations of seeds and settings, side by side")
     sweeper.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="SEED", help="values of training.seed")
     sweeper.add_argument("--set", action="append", default=[], metavar="SETTING=A,B", help="values of another setting")
-    add("serve", _serve, "serve the flows, with the schedules of params.yaml, until stopped")
-    again = add_for_category("reproduce", _reproduce, "make a version again from its commit and data, and compare")
-    again.add_argument("version", metavar="VERSION", help="number or alias")
-    again.add_argument("--out", type=Path, help="new folder to work in; a temporary one without it")
-    return parser
 
 
 def _say(text: str, file: TextIO | None = None) -> None:

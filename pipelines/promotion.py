@@ -1,24 +1,23 @@
 """From registered versions to a verdict: gather the evidence, decide, write the decision down, obey it."""
 
-import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mlflow import MlflowClient
 
 from diffusionad.data.manifest import manifest_digest, read_manifest
 from pipelines import registry
 from pipelines.catalogue import Entry
+from pipelines.comparison import Pair, attach
 from pipelines.decision import Decision
 from pipelines.gates import LINEAGE, Evidence, Rival, decide
 from pipelines.journal import Event
 from pipelines.lineage import LICENCE
 from pipelines.results import read_json
 from pipelines.rules import PromotionConfig, ScoringConfig, gate_for
+from pipelines.scoring_process import score_apart
 from pipelines.tracking import ARTIFACT, MODEL, download
 
 WEIGHTS = "artifacts/{category}/model.safetensors"
@@ -82,7 +81,11 @@ def gather(client: MlflowClient, contest: Contest, scoring: ScoringConfig) -> Ev
             folders["champion"] = registry.fetch(client, name, contest.champion, Path(place, "champion"))
         for folder in folders.values():
             _check_category(entry, folder)
-        answer = _score(entry, folders, scoring, Path(place))
+        pictures = Path(place, "page", "report")
+        pictures.mkdir(parents=True)
+        answer = score_apart(entry, folders, scoring, Path(place), pictures if contest.champion else None)
+        if contest.champion is not None:
+            attach(client, Pair(entry, contest.champion, contest.candidate), answer, scoring, pictures.parent)
         size = Path(folders["candidate"], WEIGHTS.format(category=entry.paths.category)).stat().st_size
     latency = answer["latency_ms"]
     rival = None
@@ -131,27 +134,6 @@ def _check_category(entry: Entry, folder: Path) -> None:
     there = (config.get("dataset"), config.get("category"))
     if there != tuple(entry.paths):
         raise ValueError(f"{entry.model_name}: the artifact is a model of {there[0]}/{there[1]}, not of this category")
-
-
-def _score(entry: Entry, folders: dict[str, Path], scoring: ScoringConfig, place: Path) -> dict[str, Any]:
-    request, answer = place / "request.json", place / "answer.json"
-    content = {
-        **entry.paths._asdict(),
-        "folders": {role: str(folder) for role, folder in folders.items()},
-        "scoring": scoring.model_dump(),
-    }
-    request.write_text(json.dumps(content), encoding="utf-8")
-    command = [sys.executable, "-m", "pipelines.scoring", str(request), str(answer)]
-    try:
-        done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=scoring.timeout_s, check=False)
-    except subprocess.TimeoutExpired:
-        raise ValueError(
-            f"{entry.model_name}: scoring took longer than {scoring.timeout_s:g} s and was stopped"
-        ) from None
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise ValueError(f"{entry.model_name}: cannot be scored: {last}")
-    return read_json(answer)
 
 
 def _leaked(client: MlflowClient, entry: Entry, version: str) -> int | None:

@@ -76,7 +76,7 @@ def read_settings(entry: Entry) -> dict[str, str]:
     locked: dict[str, Any] = {}
     for stage in STAGES:
         locked |= stages.get(f"{stage}@{entry.key}", {}).get("params", {}).get(str(PARAMS), {})
-    others = ("categories", "datasets", "promotion", "orchestration")
+    others = ("categories", "datasets", "ablation", "promotion", "orchestration")
     return flatten(locked or {name: value for name, value in settings.items() if name not in others})
 
 

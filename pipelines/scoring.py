@@ -6,7 +6,7 @@ registered with it, not that of the checkout. The figures are computed by the co
 
 import io
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,22 +20,31 @@ from diffusionad.data.images import read_mask
 from diffusionad.data.manifest import manifest_digest, read_manifest
 from diffusionad.data.masks import resize_mask
 from diffusionad.metrics.bootstrap import (
+    PairedDifference,
     bootstrap_image_metrics,
     bootstrap_pixel_metrics,
     draw_resamples,
     paired_bootstrap,
 )
+from diffusionad.metrics.curves import pro_curve
 from diffusionad.metrics.latency import measure
+from diffusionad.metrics.pixels import sweep_pixels
 from pipelines.packaging import load_served
 from pipelines.results import read_json
 from pipelines.rules import ScoringConfig
 from stages.figures import Figures, FiguresConfig, absent, image_figures, pixel_figures
 from stages.files import write_json
 from stages.paths import CategoryPaths
+from stages.report.tiles import draw_answers, draw_photographs
 
 BATCH = 16
 SMOKE = 4
 """Images that also go through the served interface, whose scores must be those of the detector."""
+
+
+CURVE_POINTS = 200
+ROLES = ("champion", "candidate")
+"""In the order in which a page shows them: before and after."""
 
 
 class Outcome(NamedTuple):
@@ -65,24 +74,35 @@ class Truth(NamedTuple):
         """Of the names of the pixel figures."""
         return "synthetic_" if self.synthetic else ""
 
+    @property
+    def outlines(self) -> list[Path | None]:
+        """Mask of each image, None where there is none."""
+        return [self.masks.get(i) for i in range(len(self.files))]
 
-def score(config: ScoringConfig, paths: CategoryPaths, folders: Mapping[str, Path]) -> dict[str, Any]:
+
+def score(
+    config: ScoringConfig, paths: CategoryPaths, folders: Mapping[str, Path], pictures: Path | None
+) -> dict[str, Any]:
     """Score each artifact on the test rows, compare the others with the first, and race all of them.
 
     Args:
         config: Of bootstrap and race.
         paths: The data.
         folders: Artifacts by role; `candidate` and, if there is one, `champion`.
+        pictures: Gets the pictures of `stages.report.tiles`; None if nobody will look.
 
     Returns:
-        manifest (digest), figures (by role), lower_bounds (by figure, candidate minus champion), latency_ms (by role).
+        manifest (digest), figures (by role), differences and lower_bounds (by figure, candidate minus champion),
+        latency_ms (by role), said (by role: threshold, scores, points of the PRO curve).
 
     Raises:
         ValueError: If the served interface and the detector disagree, or there is no test image.
     """
     models = {role: load_served(folder) for role, folder in folders.items()}
     truth = read_truth(paths)
-    outcomes = {role: _run(model, truth) for role, model in models.items()}
+    if pictures is not None:
+        draw_photographs(pictures, 0, truth.files, truth.outlines)
+    outcomes = {role: _run(model, truth, pictures, ROLES.index(role)) for role, model in models.items()}
     images = [_picture(truth.files[0])]
     race = measure(
         {role: _call(outcome.detector, images) for role, outcome in outcomes.items()},
@@ -90,13 +110,14 @@ def score(config: ScoringConfig, paths: CategoryPaths, folders: Mapping[str, Pat
         config.race_warmup,
     )
     figures = FiguresConfig(fpr_limit=config.fpr_limit, resamples=config.resamples, seed=config.seed)
+    differences = _compare(config, truth, outcomes["candidate"], outcomes["champion"]) if "champion" in outcomes else {}
     return {
         "manifest": manifest_digest(paths.manifest),
         "figures": {role: _figures(figures, outcome, truth) for role, outcome in outcomes.items()},
-        "lower_bounds": _compare(config, truth, outcomes["candidate"], outcomes["champion"])
-        if "champion" in outcomes
-        else {},
+        "differences": {name: difference._asdict() for name, difference in differences.items()},
+        "lower_bounds": {name: difference.low for name, difference in differences.items()},
         "latency_ms": {role: latency.ms_p50 for role, latency in race.items()},
+        "said": {role: _say(config, outcome) for role, outcome in outcomes.items()},
     }
 
 
@@ -125,12 +146,18 @@ def read_truth(paths: CategoryPaths) -> Truth:
         return Truth(files, labels, {}, [(Image.fromarray(image), mask) for image, mask in pairs])
 
 
-def _run(model: PyFuncModel, truth: Truth) -> Outcome:
+def _run(model: PyFuncModel, truth: Truth, pictures: Path | None, place: int) -> Outcome:
     detector = model.unwrap_python_model().detector  # type: ignore[no-untyped-call]  # mlflow types a part of itself
-    scores, maps = _predict(detector, truth.files)
+
+    def draw(first: int, prediction: Any) -> None:  # noqa: ANN401  # a class of the artifact's own code
+        if pictures is not None:
+            shown = prediction.reconstruction.numpy(), prediction.anomaly_map.numpy()
+            draw_answers(pictures, first, place, *shown, detector.config.threshold)
+
+    scores, maps = _predict(detector, truth.files, draw)
     size = detector.config.image_size
     if truth.synthetic:
-        _, kept = _predict(detector, [image for image, _ in truth.synthetic])
+        _, kept = _predict(detector, [image for image, _ in truth.synthetic], lambda _first, _prediction: None)
         masks = [resize_mask(mask, size) for _, mask in truth.synthetic]
     else:
         kept = [maps[i] for i in truth.masks]
@@ -143,12 +170,17 @@ def _run(model: PyFuncModel, truth: Truth) -> Outcome:
     return Outcome(detector, scores, kept, masks)
 
 
-def _predict(detector: Any, images: Sequence[Any]) -> tuple[NDArray[np.float64], list[NDArray[np.float16]]]:  # noqa: ANN401  # a class of the artifact's own code
+def _predict(
+    detector: Any,  # noqa: ANN401  # a class of the artifact's own code
+    images: Sequence[Any],
+    each: Callable[[int, Any], None],
+) -> tuple[NDArray[np.float64], list[NDArray[np.float16]]]:
     scores, maps = [], []
     for first in range(0, len(images), BATCH):
         prediction = detector.predict(images[first : first + BATCH], batch_size=BATCH)
         scores.append(prediction.image_score.numpy())
         maps += list(prediction.mask_logits.numpy().astype(np.float16))
+        each(first, prediction)
     return np.concatenate(scores), maps
 
 
@@ -159,12 +191,23 @@ def _figures(config: FiguresConfig, outcome: Outcome, truth: Truth) -> Figures:
     return figures | absent("", "no masks")
 
 
-def _compare(config: ScoringConfig, truth: Truth, candidate: Outcome, champion: Outcome) -> dict[str, float]:
-    bounds: dict[str, float] = {}
+def _say(config: ScoringConfig, outcome: Outcome) -> dict[str, Any]:
+    pro: Sequence[NDArray[np.float64]] = (np.empty(0), np.empty(0))
+    if outcome.masks:
+        pro = pro_curve(sweep_pixels(outcome.maps, outcome.masks), config.fpr_limit, CURVE_POINTS)
+    return {
+        "threshold": outcome.detector.config.threshold,
+        "scores": outcome.scores.tolist(),
+        "pro": [axis.tolist() for axis in pro],
+    }
+
+
+def _compare(config: ScoringConfig, truth: Truth, candidate: Outcome, champion: Outcome) -> dict[str, PairedDifference]:
+    differences: dict[str, PairedDifference] = {}
     pairs: list[tuple[str, Sequence[str], Any]] = []
     draws = draw_resamples(truth.labels, config.resamples, np.random.default_rng(config.seed))
     images = [bootstrap_image_metrics(truth.labels, outcome.scores, draws) for outcome in (candidate, champion)]
-    pairs.append(("image_", ("auroc", "ap"), images))
+    pairs.append(("image_", ("auroc", "ap", "f1"), images))
     if candidate.masks:
         # Images are paired, not pixels: the maps of the two may be of different sizes.
         labels = [int(mask.any()) for mask in candidate.masks]
@@ -174,11 +217,11 @@ def _compare(config: ScoringConfig, truth: Truth, candidate: Outcome, champion: 
     for prefix, names, (ours, theirs) in pairs:
         for name in names:
             try:
-                bounds[prefix + name] = paired_bootstrap(getattr(ours, name), getattr(theirs, name)).low
+                differences[prefix + name] = paired_bootstrap(getattr(ours, name), getattr(theirs, name))
             except ValueError:
                 # Undefined: left out, and the gate refuses what is missing.
                 continue
-    return bounds
+    return differences
 
 
 def _call(detector: Any, images: list[Image.Image]) -> Any:  # noqa: ANN401  # a class of the artifact's own code
@@ -197,7 +240,8 @@ def main() -> None:
     paths = CategoryPaths(request["dataset"], request["category"])
     folders = {role: Path(folder) for role, folder in request["folders"].items()}
     try:
-        answer = score(ScoringConfig.model_validate(request["scoring"]), paths, folders)
+        pictures = request["pictures"] and Path(request["pictures"])
+        answer = score(ScoringConfig.model_validate(request["scoring"]), paths, folders, pictures)
     except ValueError as error:
         sys.exit(f"error: {error}")
     write_json(Path(sys.argv[2]), answer)

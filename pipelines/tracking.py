@@ -18,6 +18,7 @@ from pipelines.catalogue import Entry
 from pipelines.digests import text_digest
 from pipelines.lineage import DVC_LOCK
 from pipelines.packaging import artifact_digest, save_served
+from pipelines.pages import log_page
 from pipelines.plots import draw_curves
 from pipelines.results import Result, read_history, read_json, read_result, read_settings
 from pipelines.store import experiment, lock
@@ -180,6 +181,8 @@ def _log_files(client: MlflowClient, run_id: str, result: Result) -> None:
             client.log_artifact(run_id, str(file), folder)
     if paths.pictures.is_dir():
         client.log_artifacts(run_id, str(paths.pictures), "pictures")
+    if paths.page.is_file() and paths.report.is_dir():
+        log_page(client, run_id, paths.page, paths.report, "report")
     for name, figure in draw_curves(paths, float(result.config["threshold"])):
         client.log_figure(run_id, figure, f"curves/{name}.png")
     with save_served(paths) as served:

@@ -1,4 +1,4 @@
-"""Time the trained model in each denoising paradigm on this machine."""
+"""Time the trained model in each of its ways to reconstruct on this machine."""
 
 import logging
 import os
@@ -14,7 +14,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from diffusionad.data.manifest import read_manifest
 from diffusionad.detector import Detector
 from diffusionad.metrics.latency import measure
-from diffusionad.model import Paradigm
 from diffusionad.section import Section
 from stages import command
 from stages.files import write_json
@@ -23,8 +22,7 @@ from stages.paths import CategoryPaths
 
 LOG = logging.getLogger(__name__)
 
-DIFFUSIONS: tuple[Paradigm, ...] = ("norm_guided", "one_step", "ddim", "iterative")
-LONG: tuple[Paradigm, ...] = ("ddim", "iterative")
+LONG = ("ddim", "iterative")
 
 
 class BenchmarkConfig(Section):
@@ -52,9 +50,6 @@ def benchmark(config: BenchmarkConfig, *, paths: CategoryPaths) -> None:
     rows = read_manifest(paths.manifest).query("split == 'test'")
     if rows.empty:
         raise ValueError(f"{paths.manifest}: no image in split `test`; there is nothing to time")
-    paradigms: tuple[Paradigm, ...] = DIFFUSIONS
-    if detector.config.model.paradigm == "autoencoder":
-        paradigms = ("autoencoder",)
     names = [rows["path"].iloc[i % len(rows)] for i in range(max(config.batch_sizes))]
     images = detector.read([paths.images / name for name in names])
     write_json(
@@ -63,21 +58,20 @@ def benchmark(config: BenchmarkConfig, *, paths: CategoryPaths) -> None:
             "parameters": detector.parameters,
             "model_mib": round((paths.model / "model.safetensors").stat().st_size / 2**20, 3),
             "image_size": list(detector.config.image_size),
-            "gmac_per_image": _gmac(detector, images[:1], paradigms),
+            "gmac_per_image": _gmac(detector, images[:1]),
         },
     )
-    write_json(paths.latency, {"machine": _machine(), "predict": _times(config, detector, images, paradigms)})
+    write_json(paths.latency, {"machine": _machine(), "predict": _times(config, detector, images)})
 
 
-def _times(
-    config: BenchmarkConfig, detector: Detector, images: torch.Tensor, paradigms: tuple[Paradigm, ...]
-) -> dict[str, dict[str, Any]]:
+def _times(config: BenchmarkConfig, detector: Detector, images: torch.Tensor) -> dict[str, dict[str, Any]]:
+    paradigms = detector.paradigms
     times: dict[str, dict[str, Any]] = {paradigm: {} for paradigm in paradigms}
     for batch_size in config.batch_sizes:
         short = _calls(detector, images[:batch_size], [name for name in paradigms if name not in LONG])
         measured = measure(short, config.rounds, config.warmup)
-        if config.long_rounds and batch_size == min(config.batch_sizes):
-            long = _calls(detector, images[:batch_size], [name for name in paradigms if name in LONG])
+        long = _calls(detector, images[:batch_size], [name for name in paradigms if name in LONG])
+        if long and config.long_rounds and batch_size == min(config.batch_sizes):
             measured |= measure(long, config.long_rounds, 0)
         for name, latency in measured.items():
             figures = {key: round(value, 3) for key, value in latency._asdict().items()}
@@ -87,13 +81,14 @@ def _times(
     return times
 
 
-def _calls(detector: Detector, batch: torch.Tensor, paradigms: list[Paradigm]) -> dict[str, Callable[[], object]]:
-    return {name: partial(detector.predict, batch, paradigm=name, batch_size=len(batch)) for name in paradigms}
+def _calls(detector: Detector, batch: torch.Tensor, names: list[str]) -> dict[str, Callable[[], object]]:
+    paradigms = detector.paradigms
+    return {name: partial(detector.predict, batch, paradigm=paradigms[name], batch_size=len(batch)) for name in names}
 
 
-def _gmac(detector: Detector, image: torch.Tensor, paradigms: tuple[Paradigm, ...]) -> dict[str, float]:
+def _gmac(detector: Detector, image: torch.Tensor) -> dict[str, float]:
     """Multiply-adds of one image in 10^9. Counted where it is quick; a long walk is so many passes more of one net."""
-    counted = {name: _count_gmac(detector, image, name) for name in paradigms if name not in LONG}
+    counted = {name: _count_gmac(detector, image, name) for name in detector.paradigms if name not in LONG}
     if "one_step" in counted:
         a_pass = counted["norm_guided"] - counted["one_step"]
         for name in LONG:
@@ -101,9 +96,9 @@ def _gmac(detector: Detector, image: torch.Tensor, paradigms: tuple[Paradigm, ..
     return {name: round(gmac, 4) for name, gmac in counted.items()}
 
 
-def _count_gmac(detector: Detector, image: torch.Tensor, paradigm: Paradigm) -> float:
+def _count_gmac(detector: Detector, image: torch.Tensor, name: str) -> float:
     with FlopCounterMode(display=False) as counter:
-        detector.predict(image, paradigm=paradigm)
+        detector.predict(image, paradigm=detector.paradigms[name])
     return float(counter.get_total_flops()) / 2e9
 
 

@@ -19,14 +19,16 @@ from stages.dataset import DatasetConfig
 from stages.download import DownloadConfig
 from stages.evaluate import EvaluationConfig
 from stages.params import PARAMS, ImageConfig, read_category, read_section
+from stages.selection import OperatingPointConfig
 from stages.synthesize import SyntheticSetsConfig
-from stages.train import OperatingPointConfig
+from stages.train import DetectorChoice
 
 SECTIONS: dict[str, type[Section]] = {
     "download": DownloadConfig,
     "foreground": ForegroundConfig,
     "image": ImageConfig,
     "synthesis": SyntheticSetsConfig,
+    "detector": DetectorChoice,
     "model": ModelConfig,
     "training": TrainingConfig,
     "operating_point": OperatingPointConfig,

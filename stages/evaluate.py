@@ -1,4 +1,4 @@
-"""Score the test split, once: anomaly maps, figures with intervals, curves and pictures."""
+"""Score the test split, once: anomaly maps, figures with intervals, curves, pictures and a page."""
 
 import logging
 from pathlib import Path
@@ -23,6 +23,9 @@ from stages.files import atomic_file, atomic_folder, write_json
 from stages.params import read_section
 from stages.paths import CategoryPaths
 from stages.pictures import choose, draw_overview
+from stages.report.from_files import review_category
+from stages.report.page import write_scripts
+from stages.report.tiles import draw_answers, draw_photographs
 from stages.synthetic import read_synthetic
 
 LOG = logging.getLogger(__name__)
@@ -50,7 +53,7 @@ class Marked(NamedTuple):
 
 
 def evaluate(evaluation: EvaluationConfig, *, paths: CategoryPaths) -> None:
-    """Read the model and the test rows; write scores, maps, metrics.json, curves and pictures.
+    """Read the model and the test rows; write scores, maps, metrics.json, curves, pictures and the page.
 
     Where no anomalous test image has a mask, pixel figures come from the synthetic test set and are named
     `synthetic_*`; a figure that cannot be computed is null, with the reason beside it.
@@ -67,7 +70,9 @@ def evaluate(evaluation: EvaluationConfig, *, paths: CategoryPaths) -> None:
     if rows.empty:
         raise ValueError(f"{paths.manifest}: no image in split `test`; there is nothing to evaluate on")
 
-    scores, maps = _score(detector, rows, paths)
+    with atomic_folder(paths.report) as draft:
+        write_scripts(draft)
+        scores, maps = _score(detector, rows, paths, draft)
     marked = _marked(detector, rows, maps, paths)
     table = rows[["path", "sha256", "label", "defect"]].assign(
         score=scores, is_anomalous=scores >= detector.config.threshold
@@ -83,19 +88,24 @@ def evaluate(evaluation: EvaluationConfig, *, paths: CategoryPaths) -> None:
         for name, chosen in choose(shown, detector.config.threshold, evaluation.pictures).items():
             draw_overview(draft / f"{name}.png", detector, chosen, paths.images)
     write_json(paths.metrics, figures)
+    review_category(paths, evaluation.figures.fpr_limit)
     LOG.info("%s/%s: image AUROC %s on %d test images", *paths, figures["image_auroc"], len(rows))
 
 
 def _score(
-    detector: Detector, rows: pd.DataFrame, paths: CategoryPaths
+    detector: Detector, rows: pd.DataFrame, paths: CategoryPaths, pictures: Path
 ) -> tuple[NDArray[np.float64], NDArray[np.float16]]:
     scores, maps = [], []
+    masks = [None if name is None else paths.images / name for name in _mask_names(rows)]
     for start in tqdm(range(0, len(rows), BATCH), desc=f"evaluate {paths.dataset}/{paths.category}", disable=None):
         files = [paths.images / name for name in rows["path"][start : start + BATCH]]
         prediction = detector.predict(files, batch_size=BATCH)
         scores.append(prediction.image_score.numpy())
         # float16 keeps three digits of a logit; as a probability, all that is sure would be 1.
         maps.append(prediction.mask_logits.numpy().astype(np.float16))
+        draw_photographs(pictures, start, files, masks[start : start + BATCH])
+        answers = prediction.reconstruction.numpy(), prediction.anomaly_map.numpy()
+        draw_answers(pictures, start, 0, *answers, detector.config.threshold)
     return np.concatenate(scores), np.concatenate(maps)
 
 

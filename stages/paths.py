@@ -1,7 +1,7 @@
 """Every file that stages hand on; dvc.yaml names the same (tests hold them together)."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 
 class CategoryPaths(NamedTuple):
@@ -73,7 +73,7 @@ class CategoryPaths(NamedTuple):
     @property
     def model(self) -> Path:
         """Folder: model.safetensors and model.json, all that `Detector.load` needs."""
-        return Path("models", self.dataset, self.category)
+        return Path(self._root, "models", self.dataset, self.category)
 
     @property
     def history(self) -> Path:
@@ -126,6 +126,16 @@ class CategoryPaths(NamedTuple):
         return self._report / "pictures"
 
     @property
+    def page(self) -> Path:
+        """HTML: the review of the test images for a person; needs no server."""
+        return self._report / "index.html"
+
+    @property
+    def report(self) -> Path:
+        """Folder: pictures and scripts of the page."""
+        return self._report / "report"
+
+    @property
     def benchmark(self) -> Path:
         """JSON: the cost of each denoising paradigm that does not depend on the machine."""
         return self._report / "benchmark.json"
@@ -136,9 +146,29 @@ class CategoryPaths(NamedTuple):
         return self._report / "latency.json"
 
     @property
+    def _root(self) -> Path:
+        return Path()
+
+    @property
     def _data(self) -> Path:
-        return Path("data", self.dataset, self.category)
+        return Path(self._root, "data", self.dataset, self.category)
 
     @property
     def _report(self) -> Path:
-        return Path("reports", self.dataset, self.category)
+        return Path(self._root, "reports", self.dataset, self.category)
+
+
+class PathsBelow(CategoryPaths):
+    """The same files below a folder of their own, for work beside the repository's pipeline."""
+
+    _below: Path
+
+    def __new__(cls, dataset: str, category: str, root: Path) -> Self:
+        """Name the category and the folder."""
+        made = super().__new__(cls, dataset, category)
+        made._below = root
+        return made
+
+    @property
+    def _root(self) -> Path:
+        return self._below

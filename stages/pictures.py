@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -10,8 +9,8 @@ from numpy.typing import NDArray
 
 from diffusionad.data.images import read_image, read_mask, resize_image
 from diffusionad.detector import Detector
+from stages.heat import HEAT, colour_limit, overlay
 
-HEAT = "cividis"  # readable for the colour-blind, and of even lightness
 WIDTH_INCHES = 7.0
 
 
@@ -66,23 +65,6 @@ def draw_overview(path: Path, detector: Detector, rows: pd.DataFrame, images: Pa
     figure.savefig(path, metadata={"Software": None})
 
 
-def overlay(photograph: NDArray[np.float32], anomaly_map: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
-    """Lay the map over the photograph where it is near the threshold or above.
-
-    Args:
-        photograph: (H, W, 3), in [0, 1].
-        anomaly_map: (H, W), in [0, 1].
-        threshold: Of the image score, which is a mean of pixels: a pixel below 3/4 of it is not coloured.
-
-    Returns:
-        (H, W, 3), in [0, 1].
-    """
-    strength = ((anomaly_map / threshold - 0.75) / 0.75).clip(0, 1)
-    heat = mpl.colormaps["autumn"](1 - strength)[..., :3]
-    weight = strength[..., None] ** 0.5 * 0.8
-    return np.asarray(photograph * (1 - weight) + heat * weight, dtype=np.float32)
-
-
 def _draw_line(
     axes: NDArray[np.object_],
     photograph: NDArray[np.float32],
@@ -94,7 +76,7 @@ def _draw_line(
     enlarged = resize_image(anomaly_map[..., None], photograph.shape[:2])[..., 0]
     axes[0].imshow(photograph)
     axes[1].imshow(reconstruction)
-    axes[2].imshow(anomaly_map, cmap=HEAT, vmin=0, vmax=min(1.0, 1.5 * threshold))
+    axes[2].imshow(anomaly_map, cmap=HEAT, vmin=0, vmax=colour_limit(threshold))
     axes[3].imshow(overlay(photograph, enlarged, threshold))
     if outline is not None:
         axes[3].contour(outline, levels=[0.5], colors="white", linewidths=0.8)

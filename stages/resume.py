@@ -6,18 +6,17 @@ import sys
 from pathlib import Path
 from typing import NamedTuple, TypedDict
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from diffusionad.section import Section
-from diffusionad.training.trainer import Trainer
+from diffusionad.training.trainer import Batch, Trainer
 from stages.files import atomic_file
 from stages.paths import CategoryPaths
+from stages.selection import Record
 
 LOG = logging.getLogger(__name__)
-
-Record = dict[str, float | int]
-"""One line of the history."""
 
 
 class Best(TypedDict):
@@ -54,10 +53,17 @@ class State:
         with atomic_file(self.file) as draft:
             torch.save({"trainer": trainer.state_dict(), "records": records, "best": best}, draft)
 
+    def keep_batch(self, batch: Batch) -> Path:
+        """Keep a batch that a training broke on, for a look: `images`, `mask` and `is_normal` as arrays."""
+        file = self.file.with_name("refused_batch.npz")
+        with atomic_file(file) as draft, draft.open("wb") as stream:
+            np.savez(stream, **{name: value.numpy() for name, value in batch._asdict().items()})
+        return file
+
     def clear(self) -> None:
         """Forget this training, and those of other fingerprints that were given up."""
-        for file in self.file.parent.glob("*.pt"):
-            file.unlink()
+        for file in (*self.file.parent.glob("*.pt"), self.file.with_name("refused_batch.npz")):
+            file.unlink(missing_ok=True)
 
 
 def fingerprint(sections: tuple[Section, ...], size: tuple[int, int], paths: CategoryPaths, processes: int) -> str:

@@ -7,10 +7,14 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from diffusionad.section import Section
+from diffusionad.synthesis.alterations import AlterationsConfig, move, smear, stain, warp
 from diffusionad.synthesis.augmenters import AugmentersConfig, augment
 from diffusionad.synthesis.fields import smooth_field
 from diffusionad.synthesis.ranges import UnitRange
 from diffusionad.synthesis.textures import Textures
+
+ALTERATIONS = {"moved": move, "warped": warp, "smeared": smear, "stained": stain}
+"""By the names of their weights."""
 
 
 class AppearanceWeights(Section):
@@ -19,10 +23,14 @@ class AppearanceWeights(Section):
     texture: float = Field(ge=0, description="a foreign texture, augmented")
     itself: float = Field(ge=0, description="the normal image, augmented and its strips shuffled")
     shade: float = Field(ge=0, description="the normal image, darker or brighter")
+    moved: float = Field(ge=0, description="another part of the normal image, as CutPaste")
+    warped: float = Field(ge=0, description="the normal image, bent")
+    smeared: float = Field(ge=0, description="the normal image, its texture gone")
+    stained: float = Field(ge=0, description="the normal image, tinted")
 
     @model_validator(mode="after")
     def _some_source(self) -> Self:
-        if self.texture + self.itself + self.shade <= 0:
+        if sum(self.model_dump().values()) <= 0:
             raise ValueError("at least one weight must be above 0")
         return self
 
@@ -43,6 +51,7 @@ class AppearanceConfig(Section):
     strips: int = Field(ge=2, description="strips along each side that self-augmentation shuffles")
     augmenters: AugmentersConfig
     shade: ShadeConfig
+    alterations: AlterationsConfig
 
 
 def draw_appearance(
@@ -62,14 +71,17 @@ def draw_appearance(
     Deviation: where the normal image is grey, so is the appearance. The authors paste coloured textures even there,
     which teaches a network that colour is the anomaly.
     """
-    weights = np.asarray([config.weights.texture, config.weights.itself, config.weights.shade])
-    source = rng.choice(3, p=weights / weights.sum())
-    if source == 0:
+    weights = config.weights.model_dump()
+    shares = np.asarray(list(weights.values()))
+    source = list(weights)[rng.choice(len(weights), p=shares / shares.sum())]
+    if source == "texture":
         appearance = augment(config.augmenters, textures.draw(rng), rng)
-    elif source == 1:
+    elif source == "itself":
         appearance = shuffle_strips(augment(config.augmenters, normal, rng), config.strips, rng)
-    else:
+    elif source == "shade":
         appearance = shade(config.shade, normal, rng)
+    else:
+        appearance = ALTERATIONS[source](config.alterations, normal, rng)
     return _to_grey(appearance) if _is_grey(normal) else appearance
 
 

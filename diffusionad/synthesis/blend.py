@@ -5,11 +5,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
+from scipy import ndimage
 
 from diffusionad.section import Section
 from diffusionad.synthesis.appearance import AppearanceConfig, draw_appearance
 from diffusionad.synthesis.masks import MasksConfig, draw_mask
-from diffusionad.synthesis.ranges import UnitRange
+from diffusionad.synthesis.ranges import PositiveRange, UnitRange
 from diffusionad.synthesis.textures import Textures, TexturesConfig
 
 
@@ -17,6 +18,10 @@ class SynthesisConfig(Section):
     """The settings of a synthetic anomaly: part `anomalies` of section `synthesis`, and `settings.json`."""
 
     opacity: UnitRange = Field(description="beta of eq. (12): weight of the normal image inside the mask")
+    soft_edge_probability: float = Field(
+        ge=0, le=1, description="anomalies that fade in from their border; the others end at it sharply, as the paper's"
+    )
+    soft_edge_fraction: PositiveRange = Field(description="width in which they fade in, of the image's shorter side")
     masks: MasksConfig
     appearance: AppearanceConfig
     textures: TexturesConfig
@@ -56,6 +61,9 @@ def synthesize(
     mask = draw_mask(config.masks, foreground, rng)
     appearance = draw_appearance(config.appearance, normal, textures, rng)
     opacity = rng.uniform(*config.opacity)
+    if rng.random() < config.soft_edge_probability:
+        width_px = rng.uniform(*config.soft_edge_fraction) * min(mask.shape)
+        appearance = _faded(normal, mask, appearance, width_px)
     return Synthetic(blend(normal, mask, appearance, opacity), mask)
 
 
@@ -76,3 +84,15 @@ def blend(
     beta = np.float32(opacity)
     inside = (1 - beta) * appearance + beta * normal
     return np.where(mask[..., None], inside, normal)
+
+
+def _faded(
+    normal: NDArray[np.float32], mask: NDArray[np.bool_], appearance: NDArray[np.float32], width_px: float
+) -> NDArray[np.float32]:
+    """The appearance where it is `width_px` from the mask's border, on the way to the normal image before.
+
+    A network that is shown sharp borders only learns to look for borders.
+    """
+    inside = ndimage.distance_transform_edt(mask)
+    share = np.minimum(inside / max(width_px, 1), 1).astype(np.float32)[..., None]
+    return np.asarray(normal + share * (appearance - normal))

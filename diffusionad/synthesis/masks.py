@@ -1,4 +1,4 @@
-"""Where: draw one mask from one of three families."""
+"""Where: draw one mask from one of four families."""
 
 from typing import Self
 
@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from diffusionad.section import Section
 from diffusionad.synthesis.perlin import PerlinConfig, perlin_mask
-from diffusionad.synthesis.shapes import ShapesConfig, shape_mask
+from diffusionad.synthesis.shapes import BlobsConfig, ShapesConfig, blob_mask, shape_mask
 from diffusionad.synthesis.thin import ThinConfig, thin_mask
 
 
@@ -18,10 +18,11 @@ class MaskWeights(Section):
     perlin: float = Field(ge=0)
     thin: float = Field(ge=0)
     shapes: float = Field(ge=0)
+    blobs: float = Field(ge=0)
 
     @model_validator(mode="after")
     def _some_family(self) -> Self:
-        if self.perlin + self.thin + self.shapes <= 0:
+        if sum(self.model_dump().values()) <= 0:
             raise ValueError("at least one weight must be above 0")
         return self
 
@@ -33,6 +34,7 @@ class MasksConfig(Section):
     perlin: PerlinConfig
     thin: ThinConfig
     shapes: ShapesConfig
+    blobs: BlobsConfig
 
 
 def draw_mask(config: MasksConfig, foreground: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
@@ -53,9 +55,12 @@ def draw_mask(config: MasksConfig, foreground: NDArray[np.bool_], rng: np.random
     """
     if not foreground.any():
         raise ValueError("the foreground is empty; expected at least one pixel where an anomaly may lie")
-    weights = np.asarray([config.weights.perlin, config.weights.thin, config.weights.shapes])
-    family = rng.choice(3, p=weights / weights.sum())
-    mask = perlin_mask(config.perlin, foreground, rng) if family == 0 else None
-    if family == 2:  # noqa: PLR2004  # the third family
+    weights = config.weights.model_dump()
+    shares = np.asarray(list(weights.values()))
+    family = list(weights)[rng.choice(len(weights), p=shares / shares.sum())]
+    mask = perlin_mask(config.perlin, foreground, rng) if family == "perlin" else None
+    if family == "shapes":
         mask = shape_mask(config.shapes, foreground, rng)
+    elif family == "blobs":
+        mask = blob_mask(config.blobs, foreground, rng)
     return thin_mask(config.thin, foreground, rng) if mask is None else mask

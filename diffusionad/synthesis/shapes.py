@@ -1,4 +1,4 @@
-"""Where, family 3: plain shapes, that is stains, missing parts and cut-off ends."""
+"""Where, families 3 and 4: plain shapes and round blobs, that is stains, missing parts and cut-off ends."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,38 @@ def shape_mask(config: ShapesConfig, foreground: NDArray[np.bool_], rng: np.rand
     v = (y * np.cos(angle) - x * np.sin(angle)) / max(half[1], 0.5)
     mask = np.zeros_like(foreground)
     mask[rows, columns] = (np.maximum(np.abs(u), np.abs(v)) <= 1) if kind == 1 else (u**2 + v**2 <= 1)
+    return mask
+
+
+class BlobsConfig(Section):
+    """Part `masks.blobs` of the synthesis settings."""
+
+    radius_fraction: PositiveRange = Field(description="mean radius, of the image's shorter side")
+    waves: int = Field(ge=1, description="bumps and dents along the outline: waves of 2 to `waves` + 1 a turn")
+    unevenness: float = Field(ge=0, lt=1, description="how far the outline leaves a circle, as a part of its radius")
+
+
+def blob_mask(config: BlobsConfig, foreground: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Draw a blob about a random foreground pixel: a circle whose radius is a sum of waves, so its outline is smooth.
+
+    Args:
+        config: The numbers.
+        foreground: Where anomalies may lie, shape (H, W), not empty.
+        rng: Source of the draws.
+
+    Returns:
+        The mask inside the foreground, shape (H, W), not empty.
+    """
+    rows, columns = np.nonzero(foreground)
+    pick = rng.integers(len(rows))
+    y, x = rows - rows[pick], columns - columns[pick]
+    turns = np.arange(2, config.waves + 2)
+    heights = rng.dirichlet(np.ones(config.waves)) * config.unevenness  # their sum stays below the radius
+    phases = rng.uniform(0, 2 * np.pi, config.waves)
+    outline = 1 + (heights * np.cos(np.arctan2(y, x)[:, None] * turns + phases)).sum(axis=1)
+    radius_px = rng.uniform(*config.radius_fraction) * min(foreground.shape)
+    mask = np.zeros_like(foreground)
+    mask[rows, columns] = np.hypot(y, x) <= radius_px * outline
     return mask
 
 

@@ -149,6 +149,23 @@ def test_a_paradigm_that_the_networks_cannot_do_is_refused(tiny_model, x_0, trai
         model.reconstruct(x_0, keyed_noise(x_0), asked)
 
 
+@pytest.mark.parametrize("trained", ["identity", "autoencoder", "norm_guided"])
+def test_every_model_can_take_the_image_itself_as_reconstruction(tiny_model, x_0, trained):
+    model = build(tiny_model | {"paradigm": trained})
+
+    assert torch.equal(model.reconstruct(x_0, keyed_noise(x_0), "identity"), x_0)
+
+
+def test_segmentation_alone_trains_no_reconstruction(tiny_model, x_0):
+    model = build(tiny_model | {"paradigm": "identity"})
+
+    output = model(x_0, model.draw(2, torch.Generator().manual_seed(0)))
+
+    assert model.parts["reconstructor"] == 0
+    assert torch.equal(output.x_0_hat, output.x_0)
+    assert list(model.paradigms) == ["identity"]
+
+
 @pytest.mark.parametrize("paradigm", PARADIGMS)
 def test_training_sees_what_inference_will_see(tiny_model, x_0, paradigm):
     """At the timesteps of inference and with its noise, the pass of training ends in the same logits."""

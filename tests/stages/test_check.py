@@ -9,7 +9,7 @@ from stages.profile import lay_over
 
 ROOT = Path(__file__).parents[2]
 # The rooms above read these themselves.
-OTHERS = {"categories", "datasets", "promotion", "orchestration"}
+OTHERS = {"categories", "datasets", "ablation", "promotion", "orchestration"}
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ def paths(tmp_path, monkeypatch):
 
 
 def write(paths, rows):
-    frame = pd.DataFrame(rows)
+    frame = pd.DataFrame(rows).assign(width=44, height=40)
     for column in SCHEMA.names:
         if column not in frame:
             frame[column] = "" if SCHEMA.field(column).type == "string" else 0
@@ -94,6 +94,20 @@ def test_maps_are_logits_in_the_order_of_the_scores(paths):
     np.testing.assert_allclose(maps, prediction.mask_logits.numpy(), atol=1e-3)
     np.testing.assert_allclose(scores["score"], prediction.image_score.numpy(), rtol=1e-6)
     assert (scores["is_anomalous"] == (scores["score"] >= 0.5)).all()
+
+
+def test_the_page_has_pictures_of_every_test_image_and_outlines_of_every_mask(paths):
+    evaluate(CONFIG, paths=paths)
+
+    pictures = {file.name for file in paths.report.glob("*.webp")}
+    kinds = ("photograph", "0-reconstruction", "0-map", "0-heat")
+    assert {name for name in pictures if "outline" not in name} == {
+        f"0000{i}-{kind}.webp" for i in range(8) for kind in kinds
+    }
+    assert {name for name in pictures if "outline" in name} == {f"0000{i}-outline.webp" for i in (4, 5, 6)}
+    text = paths.page.read_text(encoding="utf-8")
+    for score in pd.read_parquet(paths.scores)["score"]:
+        assert repr(float(score)) in text
 
 
 def test_two_evaluations_write_the_same_bytes(paths):

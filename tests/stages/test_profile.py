@@ -54,7 +54,7 @@ def test_a_profile_may_bring_a_data_set(tmp_path, params):
     assert YAML(typ="safe").load(params)["datasets"]["mine"] == {"layout": "folder"}
 
 
-@pytest.mark.parametrize("name", ["paper", "starter", "test"])
+@pytest.mark.parametrize("name", ["paper", "patchcore", "starter", "test"])
 def test_every_profile_of_the_project_makes_a_valid_model(tmp_path, name):
     copy = tmp_path / "params.yaml"
     copy.write_bytes((ROOT / "params.yaml").read_bytes())

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 from diffusionad.synthesis.appearance import AppearanceWeights, draw_appearance, shade, shuffle_strips
 from diffusionad.synthesis.textures import Textures
 
-SOURCES = ("texture", "itself", "shade")
+SOURCES = ("texture", "itself", "shade", "moved", "warped", "smeared", "stained")
 
 
 def only(config, source, count=3):
@@ -105,4 +105,4 @@ def test_even_shade_is_one_factor_and_uneven_shade_is_not(config, normal, rng):
 
 def test_weights_that_choose_nothing_are_refused():
     with pytest.raises(ValidationError, match="at least one weight"):
-        AppearanceWeights(texture=0.0, itself=0.0, shade=0.0)
+        AppearanceWeights(**dict.fromkeys(SOURCES, 0.0))

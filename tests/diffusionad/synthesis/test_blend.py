@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from diffusionad.synthesis import blend as blend_module
 from diffusionad.synthesis.blend import blend, synthesize
@@ -109,3 +110,37 @@ def test_an_empty_foreground_is_refused(config, normal, textures, rng):
 def test_different_sizes_are_refused(config, normal, textures, rng):
     with pytest.raises(ValueError, match="must have one size"):
         synthesize(config, normal, np.ones((32, 64), dtype=bool), textures, rng)
+
+
+def test_a_soft_anomaly_fades_in_from_its_border(config, foreground, textures):
+    """A white image turned black by shading: the deeper inside, the darker."""
+    white = np.ones((64, 64, 3), np.float32)
+    shade = config.appearance.shade.model_copy(
+        update={"strength": (1.0, 1.0), "unevenness": 0.0, "dark_probability": 1.0}
+    )
+    weights = config.appearance.weights.model_copy(update={"texture": 0.0, "itself": 0.0, "shade": 1.0})
+    plain = config.masks.weights.model_copy(update={"perlin": 0.0, "thin": 0.0, "shapes": 1.0})
+    soft = config.model_copy(
+        update={
+            "opacity": (0.0, 0.0),
+            "soft_edge_probability": 1.0,
+            "soft_edge_fraction": (0.1, 0.1),
+            "masks": config.masks.model_copy(update={"weights": plain}),
+            "appearance": config.appearance.model_copy(update={"shade": shade, "weights": weights}),
+        }
+    )
+    sharp = soft.model_copy(update={"soft_edge_probability": 0.0})
+
+    for seed in range(10):
+        faded, hard = draw(soft, white, foreground, textures, seed), draw(sharp, white, foreground, textures, seed)
+        depth_px = ndimage.distance_transform_edt(faded.mask)
+        np.testing.assert_allclose(faded.image[..., 0], 1 - np.minimum(depth_px / 6.4, 1), atol=1e-5)
+        np.testing.assert_array_equal(hard.image[..., 0], 1 - faded.mask)
+
+
+def test_settings_that_draw_no_soft_edge_change_no_other_draw(config, normal, foreground, textures):
+    other = config.model_copy(update={"soft_edge_fraction": (0.5, 0.5)})
+
+    for seed in range(10):
+        first, second = (draw(c, normal, foreground, textures, seed) for c in (config, other))
+        assert first.image.tobytes() == second.image.tobytes()

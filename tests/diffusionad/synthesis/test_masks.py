@@ -6,7 +6,7 @@ from diffusionad.synthesis.masks import MasksConfig, MaskWeights, draw_mask
 
 
 def only(config, family):
-    weights = MaskWeights(**{"perlin": 0.0, "thin": 0.0, "shapes": 0.0, family: 2.0})
+    weights = MaskWeights(**{"perlin": 0.0, "thin": 0.0, "shapes": 0.0, "blobs": 0.0, family: 2.0})
     return config.masks.model_copy(update={"weights": weights})
 
 
@@ -20,6 +20,7 @@ def test_each_family_draws_its_own_kind(config):
     thin, perlin, shapes = (np.median(areas(only(config, f))) for f in ("thin", "perlin", "shapes"))
 
     assert thin < perlin < shapes
+    assert thin < np.median(areas(only(config, "blobs"))) < shapes
 
 
 def test_perlin_noise_that_finds_no_foreground_is_replaced_by_a_thin_mask(config):
@@ -45,4 +46,4 @@ def test_an_empty_foreground_is_refused(config, rng):
 
 def test_weights_that_choose_nothing_are_refused():
     with pytest.raises(ValidationError, match="at least one weight"):
-        MaskWeights(perlin=0.0, thin=0.0, shapes=0.0)
+        MaskWeights(perlin=0.0, thin=0.0, shapes=0.0, blobs=0.0)

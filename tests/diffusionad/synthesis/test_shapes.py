@@ -1,7 +1,8 @@
 import numpy as np
+import pytest
 from scipy import ndimage
 
-from diffusionad.synthesis.shapes import shape_mask
+from diffusionad.synthesis.shapes import blob_mask, shape_mask
 
 DRAWS = 90
 
@@ -51,3 +52,28 @@ def test_all_three_shapes_are_drawn(config):
             assert filled == 1 or abs(filled - np.pi / 4) < 0.06
 
     assert min(kinds.values()) >= 10
+
+
+def test_a_blob_without_unevenness_is_a_disc_of_its_radius(config, rng):
+    blobs = config.masks.blobs.model_copy(update={"radius_fraction": (0.2, 0.2), "unevenness": 0.0})
+
+    areas = [blob_mask(blobs, np.ones((64, 64), bool), rng).sum() for _ in range(40)]
+
+    assert max(areas) == pytest.approx(np.pi * (0.2 * 64) ** 2, rel=0.03)
+
+
+def test_an_uneven_blob_is_in_one_piece_and_no_disc(config, rng):
+    blobs = config.masks.blobs.model_copy(update={"radius_fraction": (0.2, 0.2), "unevenness": 0.8})
+
+    for _ in range(20):
+        mask = blob_mask(blobs, np.ones((64, 64), bool), rng)
+        assert ndimage.label(mask, np.ones((3, 3)))[1] == 1
+        reach = max(np.ptp(np.nonzero(mask)[0]), np.ptp(np.nonzero(mask)[1]))
+        assert reach > 2 * np.sqrt(mask.sum() / np.pi) * 0.9
+
+
+def test_a_blob_stays_in_the_foreground_and_is_never_empty(config, foreground, rng):
+    for _ in range(50):
+        mask = blob_mask(config.masks.blobs, foreground, rng)
+        assert mask.any()
+        assert not (mask & ~foreground).any()

@@ -1,0 +1,144 @@
+"""PatchCore (Roth et al., arXiv:2106.08265) on EfficientNet-Lite0: a rival that needs no training, for every table.
+
+It remembers what patches of normal images look like to a network that was trained on ImageNet; a patch is anomalous by
+its distance to the nearest one remembered. Smaller than in the paper: the backbone, and no re-weighting of scores.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+
+import torch
+import torch.nn.functional as F  # noqa: N812  # the name that torch's own documentation uses
+from pydantic import Field
+from torch import Tensor, nn
+
+from diffusionad.networks.efficientnet import STAGES, EfficientNetLite0
+from diffusionad.section import Section
+
+
+class PatchCoreConfig(Section):
+    """Part `patchcore` of section `detector`; a checkpoint of PatchCore holds it whole."""
+
+    stages: tuple[int, ...] = Field(min_length=1, description="of the backbone, whose features are joined; rising")
+    coreset_fraction: float = Field(gt=0, le=1, description="share of all patches that is remembered")
+    candidates: int = Field(ge=1, description="patches drawn at random for each one remembered, to choose from")
+    projection_dims: int = Field(gt=0, description="random directions in which candidates are compared")
+    smoothing_fraction: float = Field(
+        ge=0, description="standard deviation of the blur of the map, as a share of the image's shorter side"
+    )
+    top_k_fraction: float = Field(gt=0, le=1, description="share of the pixels whose mean is the image score")
+
+
+class PatchCore(nn.Module):
+    """Backbone, memory, and the scale on which distances are read.
+
+    Args:
+        config: Everything that shapes it.
+        image_size: (height, width) in pixels.
+    """
+
+    bank: Tensor
+    """(M, D): the patches remembered."""
+    centre: Tensor
+    """Scalar: distance that an ordinary normal image just reaches; logit 0."""
+    scale: Tensor
+    """Scalar: distance that is one logit."""
+
+    def __init__(self, config: PatchCoreConfig, image_size: tuple[int, int]) -> None:
+        super().__init__()
+        self.config, self.image_size = config, image_size
+        self.backbone = EfficientNetLite0(config.stages)
+        self.register_buffer("bank", torch.empty(0, sum(STAGES[stage].channels for stage in config.stages)))
+        self.register_buffer("centre", torch.tensor(0.0))
+        self.register_buffer("scale", torch.tensor(1.0))
+        self.register_load_state_dict_pre_hook(_make_room)  # type: ignore[no-untyped-call]  # torch types a part
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """Number of stored values of each part."""
+        return {"backbone": sum(weight.numel() for weight in self.backbone.parameters()), "bank": self.bank.numel()}
+
+    @property
+    def paradigms(self) -> dict[str, None]:
+        """Ways to reconstruct, by name: it has none, and goes by its own name in tables."""
+        return {"patchcore": None}
+
+    def infer(self, images: Tensor, _noise: Callable[[int], Tensor], paradigm: str | None) -> tuple[Tensor, Tensor]:
+        """Logits (B, H, W) of images in [0, 1], and in place of a reconstruction, which it does not make, the images.
+
+        Raises:
+            ValueError: If a paradigm of DiffusionAD is asked for.
+        """
+        if paradigm is not None:
+            raise ValueError(f"this model is a PatchCore; it cannot reconstruct as {paradigm}")
+        return (self.distances(images) - self.centre) / self.scale, images
+
+    def distances(self, images: Tensor) -> Tensor:
+        """Map of distances to the nearest patch remembered, smoothed, shape (B, H, W)."""
+        patches = self._patches(images)  # (B, D, h, w)
+        batch, dims, height, width = patches.shape
+        flat = patches.permute(0, 2, 3, 1).reshape(batch, -1, dims)
+        nearest = torch.stack([torch.cdist(rows, self.bank).amin(dim=1) for rows in flat])
+        coarse = nearest.reshape(batch, 1, height, width)
+        fine = F.interpolate(coarse, size=images.shape[2:], mode="bilinear", align_corners=False)
+        return _blur(fine, self.config.smoothing_fraction * min(self.image_size))[:, 0]
+
+    @torch.no_grad()
+    def fit(self, batches: Iterable[Tensor], generator: torch.Generator) -> None:
+        """Load the backbone's weights and remember patches of normal images in [0, 1], (B, 3, H, W) each.
+
+        Raises:
+            ValueError: If the weights are not installed.
+        """
+        self.backbone.load_pretrained()
+        maps = [self._patches(batch) for batch in batches]
+        patches = torch.cat([patch.permute(0, 2, 3, 1).reshape(-1, patch.shape[1]) for patch in maps])
+        count = max(1, round(self.config.coreset_fraction * len(patches)))
+        drawn = torch.randperm(len(patches), generator=generator)[: count * self.config.candidates]
+        candidates = patches[drawn]
+        projection = torch.randn(candidates.shape[1], self.config.projection_dims, generator=generator)
+        self.bank = candidates[_farthest(candidates @ projection, count)]
+
+    @torch.no_grad()
+    def calibrate(self, images: Tensor) -> None:
+        """Read distances on the scale of normal images that it has not seen, shape (B, 3, H, W)."""
+        tops = torch.cat([self.distances(batch).flatten(1).amax(dim=1) for batch in torch.split(images, 16)])
+        self.centre = tops.median()
+        # At five times that distance a score is still told from 1 in float64.
+        self.scale = (self.centre / 8).clamp(min=1e-6)
+
+    def _patches(self, images: Tensor) -> Tensor:
+        """Features of each patch and its neighbours, at the resolution of the first stage, shape (B, D, h, w)."""
+        maps = [F.avg_pool2d(features, 3, stride=1, padding=1) for features in self.backbone(images)]
+        size = maps[0].shape[2:]
+        return torch.cat([F.interpolate(m, size=size, mode="bilinear", align_corners=False) for m in maps], dim=1)
+
+
+def _farthest(points: Tensor, count: int) -> Tensor:
+    """Indices of `count` points, each the farthest from those before it (PatchCore, algorithm 1)."""
+    chosen = [0]
+    nearest = (points - points[0]).square().sum(dim=1)
+    squares = points.square().sum(dim=1)
+    for _ in range(count - 1):
+        index = int(nearest.argmax())
+        chosen.append(index)
+        nearest = torch.minimum(nearest, squares + squares[index] - 2 * (points @ points[index]))
+    return torch.tensor(chosen)
+
+
+def _blur(maps: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur of maps (B, 1, H, W), cut at three standard deviations; the border counts as its own neighbour."""
+    radius = math.ceil(3 * sigma)
+    if radius == 0:
+        return maps
+    kernel = torch.exp(-0.5 * (torch.arange(-radius, radius + 1).to(maps) / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    padded = F.pad(maps, [radius] * 4, mode="replicate")
+    return F.conv2d(F.conv2d(padded, kernel.reshape(1, 1, -1, 1)), kernel.reshape(1, 1, 1, -1))
+
+
+def _make_room(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Take a memory of any length: it is known only after the fit."""
+    bank = state.get(f"{prefix}bank")
+    if isinstance(module, PatchCore) and bank is not None and bank.dim() == 2:  # noqa: PLR2004  # (M, D)
+        module.bank = module.bank.new_empty(len(bank), module.bank.shape[1])

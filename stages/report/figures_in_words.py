@@ -1,0 +1,73 @@
+"""Figures and what they mean, in words for somebody who does not know them by name."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+SYNTHETIC = "synthetic_"
+"""Prefix of figures on synthetic defects (`stages.evaluate`)."""
+
+TITLES = {
+    "image_auroc": "Image AUROC",
+    "image_ap": "Image average precision",
+    "image_f1": "Best image F1",
+    "pixel_auroc": "Pixel AUROC",
+    "pixel_ap": "Pixel average precision",
+    "pixel_pro": "Pixel PRO",
+}
+MEANINGS = {
+    "image_auroc": "Of one anomalous and one normal image, the anomalous one scores higher in {share} of pairs.",
+    "image_ap": "How clean the list of flagged images is, averaged from the strictest threshold to one that misses "
+    "nothing. Scoring at random gives {chance}.",
+    "image_f1": "The best balance of misses and false alarms at any threshold. It is picked on these very images, so "
+    "it flatters.",
+    "pixel_auroc": "Of one anomalous and one normal pixel, the anomalous one is the brighter in the map in {share} of "
+    "pairs.",
+    "pixel_ap": "How clean the marked area is, averaged from the strictest threshold to one that misses no pixel.",
+    "pixel_pro": "How much of each anomalous region is marked, small regions counting as much as large ones, averaged "
+    "up to {limit} of normal pixels being marked too.",
+}
+
+
+class Spoken(NamedTuple):
+    """One figure for a person."""
+
+    name: str
+    title: str
+    value: float | None
+    low: float | None
+    high: float | None
+    meaning: str
+    """What the value says; or why there is none."""
+    synthetic: bool
+
+
+def speak(figures: Mapping[str, float | int | str | None], fpr_limit: float) -> list[Spoken]:
+    """Put the figures of metrics.json into words.
+
+    A pixel figure that real defects do not give is left out where synthetic ones give it.
+
+    Args:
+        figures: As `stages.evaluate` writes them.
+        fpr_limit: Of PRO.
+    """
+    spoken = []
+    for name, title in TITLES.items():
+        synthetic = figures.get(name) is None and _number(figures, SYNTHETIC + name) is not None
+        key = SYNTHETIC + name if synthetic else name
+        value = _number(figures, key)
+        reason = str(figures.get(f"{name.split('_')[0]}_reason") or "it was not computed")
+        meaning = f"Cannot be computed: {reason}." if value is None else _mean(name, value, figures, fpr_limit)
+        low, high = _number(figures, f"{key}_low"), _number(figures, f"{key}_high")
+        spoken.append(Spoken(key, title, value, low, high, meaning, synthetic))
+    return spoken
+
+
+def _mean(name: str, value: float, figures: Mapping[str, float | int | str | None], fpr_limit: float) -> str:
+    normal, anomalous = _number(figures, "test_normal") or 0, _number(figures, "test_anomalous") or 0
+    chance = anomalous / max(normal + anomalous, 1)
+    return MEANINGS[name].format(share=f"{100 * value:.1f} %", chance=f"{chance:.2f}", limit=f"{100 * fpr_limit:.0f} %")
+
+
+def _number(figures: Mapping[str, float | int | str | None], name: str) -> float | None:
+    value = figures.get(name)
+    return float(value) if isinstance(value, int | float) else None
