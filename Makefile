@@ -11,7 +11,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PREFECT_CLI_PROMPT := false
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test lint ui serve bench claims docs setup setup-dev clean
+.PHONY: help repro test test-infra lint ui serve bench claims docs setup setup-dev clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,10 @@ repro: setup  ## set up, then run the whole pipeline (dvc repro) and show the fi
 
 test: setup-dev  ## set up, then run the tests
 	$(BIN)/python -m pytest
+
+test-infra: setup-dev  ## the flows against real servers: PostgreSQL, S3, MLflow, Prefect, a worker
+	infra/packages.sh
+	$(BIN)/python -m pytest -m infra tests/infra
 
 lint: setup-dev  ## style, types and import rules
 	$(BIN)/ruff check .

@@ -13,6 +13,7 @@ from diffusionad.data.images import read_image, read_mask
 from diffusionad.synthesis.blend import SynthesisConfig, synthesize
 from diffusionad.synthesis.draws import item_generator
 from diffusionad.synthesis.textures import Textures
+from diffusionad.training.share import WHOLE, Share
 from diffusionad.training.trainer import Batch, TrainingConfig
 from stages.paths import CategoryPaths
 from stages.synthetic import to_tensor
@@ -45,36 +46,46 @@ def load_pool(rows: pd.DataFrame, size: tuple[int, int], paths: CategoryPaths) -
 
 
 def batches(
-    pool: Pool, synthesis: SynthesisConfig, training: TrainingConfig, size: tuple[int, int], first: int
+    pool: Pool,
+    synthesis: SynthesisConfig,
+    training: TrainingConfig,
+    size: tuple[int, int],
+    first: int,
+    share: Share = WHOLE,
 ) -> Iterator[Batch]:
-    """The batches of the steps from `first` on, each drawn while the networks work on the one before.
+    """The share of the batches of the steps from `first` on, each drawn while the networks work on the one before.
 
     The first half of a batch is normal, the second anomalous. A batch depends on the seed and its step alone.
     """
     textures = Textures(synthesis.textures, size)
     with ThreadPoolExecutor(max_workers=1) as worker:
-        coming = worker.submit(_draw, pool, synthesis, training, textures, first)
+        coming = worker.submit(_draw, pool, synthesis, training, textures, first, share)
         for step in range(first, training.steps):
             batch = coming.result()
             if step + 1 < training.steps:
-                coming = worker.submit(_draw, pool, synthesis, training, textures, step + 1)
+                coming = worker.submit(_draw, pool, synthesis, training, textures, step + 1, share)
             yield batch
 
 
-def _draw(pool: Pool, synthesis: SynthesisConfig, training: TrainingConfig, textures: Textures, step: int) -> Batch:
+def _draw(
+    pool: Pool, synthesis: SynthesisConfig, training: TrainingConfig, textures: Textures, step: int, share: Share
+) -> Batch:
     rng = np.random.default_rng([training.seed, step])
     count = training.batch_size
+    # Drawn for the whole batch, so that a slot is the same whoever takes it; synthesised for the share alone.
     chosen = rng.integers(len(pool.images), size=count)
-    images = np.empty((count, *pool.images.shape[1:]), np.float32)
-    masks = np.zeros((count, *pool.images.shape[1:3]), np.float32)
-    for slot, index in enumerate(chosen):
-        turn = (_direction(training.flip_vertical, rng), _direction(training.flip_horizontal, rng))
-        images[slot] = pool.images[index, :: turn[0], :: turn[1]]
+    turns = [(_direction(training.flip_vertical, rng), _direction(training.flip_horizontal, rng)) for _ in chosen]
+    slots = range(count)[share.slots]
+    images = np.empty((len(slots), *pool.images.shape[1:]), np.float32)
+    masks = np.zeros((len(slots), *pool.images.shape[1:3]), np.float32)
+    for place, slot in enumerate(slots):
+        index, turn = chosen[slot], turns[slot]
+        images[place] = pool.images[index, :: turn[0], :: turn[1]]
         if slot >= count // 2:
             where = pool.foreground[index, :: turn[0], :: turn[1]]
             item = item_generator(training.seed, pool.sha256[index], step * count + slot)
-            images[slot], masks[slot] = synthesize(synthesis, images[slot], where, textures, item)
-    is_normal = torch.arange(count) < count // 2
+            images[place], masks[place] = synthesize(synthesis, images[place], where, textures, item)
+    is_normal = torch.tensor([slot < count // 2 for slot in slots])
     return Batch(to_tensor(images), torch.from_numpy(masks)[:, None], is_normal)
 
 

@@ -66,8 +66,8 @@ class State:
             file.unlink(missing_ok=True)
 
 
-def fingerprint(sections: tuple[Section, ...], size: tuple[int, int], paths: CategoryPaths) -> str:
-    """Digest of all that decides the weights: files, settings, code, versions and the number of threads."""
+def fingerprint(sections: tuple[Section, ...], size: tuple[int, int], paths: CategoryPaths, processes: int) -> str:
+    """Digest of all that decides the weights: files, settings, code, versions, number of processes and threads."""
     digest = hashlib.sha256(repr(size).encode())
     for section in sections:
         digest.update(section.model_dump_json().encode())
@@ -76,5 +76,5 @@ def fingerprint(sections: tuple[Section, ...], size: tuple[int, int], paths: Cat
     inputs = [paths.manifest, *paths.synthetic.iterdir(), *paths.foreground.rglob("*.png")]
     for file in (*sorted(code), *sorted(inputs)):
         digest.update(hashlib.sha256(file.read_bytes()).digest())
-    digest.update(f"{torch.__version__} {torch.get_num_threads()} {sys.version}".encode())
+    digest.update(f"{torch.__version__} {processes} {torch.get_num_threads()} {sys.version}".encode())
     return digest.hexdigest()[:32]

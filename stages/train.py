@@ -21,6 +21,7 @@ from stages.feed import batches, load_pool
 from stages.memory import memorise
 from stages.params import ImageConfig, read_section
 from stages.paths import CategoryPaths
+from stages.processes import Place, joined
 from stages.resume import Best, State, fingerprint
 from stages.selection import (
     OperatingPointConfig,
@@ -48,12 +49,14 @@ def train(
     *,
     paths: CategoryPaths,
     state: Path,
+    place: Place,
 ) -> None:
     """Read the images, their foreground and what stage `synthesize` left; write the model and its history.
 
     The model kept is the best one on the validation set, by the mean of image AUROC and pixel AP of its averaged
     weights. `state` is a folder outside the outs of DVC that holds what a killed training needs to go on; a training
-    that went on ends in the same bytes as one that was never stopped.
+    that went on ends in the same bytes as one that was never stopped. Where several processes share `place.share`, all
+    read the same files, hold the same weights and validate, and the first of them writes.
 
     Raises:
         ValueError: If there is too little to train on.
@@ -64,10 +67,10 @@ def train(
     validation = load_validation(rows[rows["split"] == "val"], size, paths)
     synthesis = SynthesisConfig.model_validate_json((paths.synthetic / "settings.json").read_bytes())
     torch.manual_seed(training.seed)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    share = place.share
     networks = DiffusionAD(model, size)
     networks.load_pretrained()
-    trainer = Trainer(networks.to(device), training)
+    trainer = Trainer(networks.to(place.device), training, share)
     config = DetectorConfig(
         dataset=paths.dataset,
         category=paths.category,
@@ -77,20 +80,22 @@ def train(
         threshold=0.0,
         model=model,
     )
-    saved = State(state, fingerprint((model, training), size, paths))
+    saved = State(state, fingerprint((model, training), size, paths, share.processes))
     records, best = saved.load(trainer)
     losses: list[Losses] = []
     progress = tqdm(
-        batches(pool, synthesis, training, size, trainer.step),
+        batches(pool, synthesis, training, size, trainer.step, share),
         initial=trainer.step,
         total=training.steps,
         desc=f"train {paths.dataset}/{paths.category}",
-        disable=None,
+        disable=None if share.writes else True,
     )
     for batch in progress:
         try:
             losses.append(trainer.train_step(batch))
         except FloatingPointError as error:
+            if not share.writes:
+                raise
             state_kept = f"the last good state in {saved.file}" if saved.file.exists() else "no state yet"
             raise FloatingPointError(f"{error}; kept: its batch in {saved.keep_batch(batch)}, {state_kept}") from None
         if trainer.step % training.validate_every == 0 or trainer.step == training.steps:
@@ -100,8 +105,11 @@ def train(
             if best is None or _quality(records[-1]) > _quality(best["record"]):
                 best = Best(record=records[-1], weights=trainer.averaged_model().state_dict())
             progress.set_postfix({key: f"{records[-1][key]:.3f}" for key in ("val_image_auroc", "val_pixel_ap")})
-            saved.save(trainer, records, best)
-            write_history(records, paths.history)
+            if share.writes:
+                saved.save(trainer, records, best)
+                write_history(records, paths.history)
+    if not share.writes:
+        return
     assert best is not None  # noqa: S101  # the last step always validates
     kept = DiffusionAD(model, size)
     kept.load_state_dict(best["weights"])
@@ -128,14 +136,16 @@ def _stage(_key: str, paths: CategoryPaths) -> None:
     if choice.kind == "patchcore":
         memorise(size, choice.patchcore, operating_point, training.seed, paths=paths)
         return
-    train(
-        size,
-        read_section(ModelConfig, "model"),
-        training,
-        operating_point,
-        paths=paths,
-        state=Path(".local", "training", paths.dataset, paths.category),
-    )
+    with joined() as place:
+        train(
+            size,
+            read_section(ModelConfig, "model"),
+            training,
+            operating_point,
+            paths=paths,
+            state=Path(".local", "training", paths.dataset, paths.category),
+            place=place,
+        )
 
 
 def main() -> None:

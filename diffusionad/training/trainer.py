@@ -7,12 +7,14 @@ from typing import Any, Literal, NamedTuple
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
 from diffusionad.model import DiffusionAD, Draws
 from diffusionad.networks.unet import UNet
 from diffusionad.section import Section
 from diffusionad.training.ema import AveragedWeights
 from diffusionad.training.losses import LossConfig, Losses, joint_loss
+from diffusionad.training.share import WHOLE, Share, mean_over_processes, share_batch_norm
 
 
 class TrainingConfig(Section):
@@ -68,11 +70,24 @@ class Trainer:
 
     All randomness of a step comes from the seed and the number of the step, so a training that was saved and loaded
     goes on as if it had never stopped.
+
+    Args:
+        model: Is trained in place.
+        config: How.
+        share: Of each batch; other than WHOLE in one of several processes that train together (torch.distributed is
+            initialised, and their models are the same).
+
+    Raises:
+        ValueError: If the batches cannot be shared evenly.
     """
 
-    def __init__(self, model: DiffusionAD, config: TrainingConfig) -> None:
+    def __init__(self, model: DiffusionAD, config: TrainingConfig, share: Share = WHOLE) -> None:
+        share.check(config.batch_size)
         self.config = config
         self.model = model
+        self.share = share
+        if share.processes > 1:
+            share_batch_norm(model)
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs leave it out
         self.average = AveragedWeights(self.model, config.ema_decay)
         self.step = 0
@@ -89,12 +104,17 @@ class Trainer:
             model.reconstructor.checkpointing = config.checkpointing
         self._device = next(model.parameters()).device
         self._autocast = uses_bf16(config.precision, self._device)
+        # Averages the gradients over the processes; the statistics of batch normalisation are the same in all already.
+        self._forward = DistributedDataParallel(model, forward_sync_buffers=False) if share.processes > 1 else model
 
     def train_step(self, batch: Batch) -> Losses:
         """Take one step.
 
+        Args:
+            batch: This process's share of it.
+
         Returns:
-            The losses before the step, without a gradient.
+            The losses of the whole batch before the step, without a gradient.
 
         Raises:
             FloatingPointError: If the loss or its gradient is not finite. The parameters and the averaged weights are
@@ -103,6 +123,8 @@ class Trainer:
         self.optimiser.zero_grad(set_to_none=True)
         losses = self._backward(batch)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
+        if self.share.processes > 1:
+            losses = Losses(*mean_over_processes(torch.stack(losses)).unbind())
         if not (math.isfinite(float(losses.total)) and math.isfinite(float(norm))):
             parts = ", ".join(f"{name} {float(value):.4g}" for name, value in losses._asdict().items())
             raise FloatingPointError(
@@ -133,16 +155,17 @@ class Trainer:
     def _losses(self, batch: Batch, part: slice) -> Losses:
         self.model.train()
         seed = self.config.seed * 1_000_003 + self.step
-        draws = self.model.draw(len(batch.images), torch.Generator().manual_seed(seed))
+        draws = self.model.draw(len(batch.images) * self.share.processes, torch.Generator().manual_seed(seed))
+        draws = Draws(*(values[self.share.slots] for values in draws))
         draws = draws._replace(is_needed=batch.is_normal | ~draws.is_dropped) if self._skips else draws
         draws = Draws(*(values[part] for values in draws))
         draws = draws._replace(epsilon_s=draws.epsilon_s.to(self._device), epsilon_b=draws.epsilon_b.to(self._device))
         images = batch.images[part].to(self._device, memory_format=torch.channels_last)
         # Dropout takes no generator: it gets its own state of the global one, which is put back.
         with torch.random.fork_rng([self._device] if self._device.type == "cuda" else []):
-            torch.manual_seed(seed)
+            torch.manual_seed(seed + self.share.rank)
             with torch.autocast(self._device.type, torch.bfloat16, enabled=self._autocast):
-                output = self.model(images, draws)
+                output = self._forward(images, draws)
         mask, is_normal = batch.mask[part].to(self._device), batch.is_normal[part].to(self._device)
         return joint_loss(self.config.loss, output, draws, mask, is_normal)
 

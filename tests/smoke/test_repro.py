@@ -86,6 +86,36 @@ def test_a_killed_training_resumes_and_ends_in_the_same_bytes(fresh):
     assert not list(state.glob("*.pt"))
 
 
+@pytest.mark.slow
+def test_two_processes_train_as_one_does_and_go_on_after_they_were_killed(fresh):
+    one, two, killed = fresh(), fresh(), fresh()
+    for copy in (one, two, killed):
+        copy.change(training__steps=30, training__validate_every=5)
+        copy.run("dvc", "repro", "synthesize@plates-plate")
+    together = ("env", "TRAIN_PROCESSES=2", "infra/python", "-m", "stages.train", "plates-plate")
+    one.run("infra/python", "-m", "stages.train", "plates-plate")
+    two.run(*together)
+    environment = os.environ | {"PYTHONPATH": str(killed.root), "STAGE_PYTHON": sys.executable}
+    process = subprocess.Popen(together, cwd=killed.root, env=environment, start_new_session=True)
+    state = killed.root / ".local/training/plates/plate"
+    until = time.monotonic() + 300
+    while not list(state.glob("*.pt")) and time.monotonic() < until:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (killed.root / MODEL).exists(), "the training ended before it could be killed"
+
+    resumed = killed.run(*together)
+
+    assert "resuming at step" in resumed.stderr
+    assert digest(killed.root / MODEL) == digest(two.root / MODEL)
+    histories = [(copy.root / "reports/plates/plate/history.jsonl").read_text() for copy in (one, two, killed)]
+    history = [[json.loads(line)["loss_total"] for line in text.splitlines()] for text in histories]
+    assert len(history[0]) == 6
+    assert history[1] == pytest.approx(history[0], rel=1e-2)
+    assert history[2] == history[1]
+
+
 @pytest.mark.parametrize(
     ("key", "value", "line"),
     [
