@@ -26,6 +26,11 @@ class Place(NamedTuple):
     device: torch.device
 
 
+def alone() -> Place:
+    """Give the place of a process that trains by itself."""
+    return Place(WHOLE, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+
+
 @contextmanager
 def joined() -> Iterator[Place]:
     """Meet the other processes if `torchrun` started this one; part from them in the end.
@@ -33,10 +38,10 @@ def joined() -> Iterator[Place]:
     Raises:
         ValueError: If there are GPUs, but fewer than processes on this machine.
     """
-    cuda = torch.cuda.is_available()
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        yield Place(WHOLE, torch.device("cuda" if cuda else "cpu"))
+        yield alone()
         return
+    cuda = torch.cuda.is_available()
     _die_with_parent()
     local, here = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
     if cuda and here > torch.cuda.device_count():

@@ -21,7 +21,7 @@ from stages.feed import batches, load_pool
 from stages.memory import memorise
 from stages.params import ImageConfig, read_section
 from stages.paths import CategoryPaths
-from stages.processes import Place, joined
+from stages.processes import Place, alone, joined
 from stages.resume import Best, State, fingerprint
 from stages.selection import (
     OperatingPointConfig,
@@ -49,14 +49,15 @@ def train(
     *,
     paths: CategoryPaths,
     state: Path,
-    place: Place,
+    place: Place | None = None,
 ) -> None:
     """Read the images, their foreground and what stage `synthesize` left; write the model and its history.
 
     The model kept is the best one on the validation set, by the mean of image AUROC and pixel AP of its averaged
     weights. `state` is a folder outside the outs of DVC that holds what a killed training needs to go on; a training
     that went on ends in the same bytes as one that was never stopped. Where several processes share `place.share`, all
-    read the same files, hold the same weights and validate, and the first of them writes.
+    read the same files, hold the same weights and validate, and the first of them writes; without `place`, this one
+    trains alone.
 
     Raises:
         ValueError: If there is too little to train on.
@@ -67,10 +68,10 @@ def train(
     validation = load_validation(rows[rows["split"] == "val"], size, paths)
     synthesis = SynthesisConfig.model_validate_json((paths.synthetic / "settings.json").read_bytes())
     torch.manual_seed(training.seed)
-    share = place.share
+    share, device = place or alone()
     networks = DiffusionAD(model, size)
     networks.load_pretrained()
-    trainer = Trainer(networks.to(place.device), training, share)
+    trainer = Trainer(networks.to(device), training, share)
     config = DetectorConfig(
         dataset=paths.dataset,
         category=paths.category,

@@ -18,16 +18,22 @@ def gradients_of(model):
     return {name: value.grad.clone() for name, value in model.named_parameters() if value.grad is not None}
 
 
-folder = Path(sys.argv[1])
-given = torch.load(folder / "given.pt", weights_only=True)
-dist.init_process_group("gloo")
-share = Share(dist.get_rank(), dist.get_world_size())
-torch.manual_seed(0)
-model = DiffusionAD(ModelConfig.model_validate_json(given["model"]), (32, 32))
-trainer = Trainer(model, TrainingConfig.model_validate_json(given["training"]), share)
-losses, gradients = [], {}
-for batch in given["batches"]:
-    losses.append(torch.stack(trainer.train_step(Batch(*(values[share.slots] for values in batch)))))
-    gradients = gradients or gradients_of(model)
-torch.save({"losses": losses, "gradients": gradients, "state": trainer.state_dict()}, folder / f"{share.rank}.pt")
-dist.destroy_process_group()
+def main():
+    folder = Path(sys.argv[1])
+    given = torch.load(folder / "given.pt", weights_only=True)
+    dist.init_process_group("gloo")
+    share = Share(dist.get_rank(), dist.get_world_size())
+    torch.manual_seed(0)
+    model = DiffusionAD(ModelConfig.model_validate_json(given["model"]), (32, 32))
+    trainer = Trainer(model, TrainingConfig.model_validate_json(given["training"]), share)
+    losses, gradients = [], {}
+    for batch in given["batches"]:
+        losses.append(torch.stack(trainer.train_step(Batch(*(values[share.slots] for values in batch)))))
+        gradients = gradients or gradients_of(model)
+    torch.save({"losses": losses, "gradients": gradients, "state": trainer.state_dict()}, folder / f"{share.rank}.pt")
+    dist.destroy_process_group()
+
+
+# Guarded: pytest imports every module of the tests, for doctests.
+if __name__ == "__main__":
+    main()
