@@ -30,16 +30,17 @@ class Share(NamedTuple):
         """Whether this process writes down what all of them hold."""
         return self.rank == 0
 
-    def check(self, batch_size: int) -> None:
+    def check(self, batch_size: int, accumulate: int) -> None:
         """Refuse a batch that cannot be shared evenly.
 
         Raises:
-            ValueError: If half a batch is no multiple of the processes.
+            ValueError: If half a batch is no multiple of the parts, of which each process works off `accumulate`.
         """
-        if batch_size % (2 * self.processes):
+        parts = self.processes * accumulate
+        if batch_size % (2 * parts):
             raise ValueError(
-                f"`training.batch_size` is {batch_size}; expected a multiple of {2 * self.processes}, so that each of "
-                f"{self.processes} processes gets as many normal and anomalous images: change it, or their number"
+                f"`training.batch_size` is {batch_size}; expected a multiple of {2 * parts}, so that each of {parts} "
+                f"parts ({self.processes} processes x accumulate {accumulate}) is half normal: change one of them"
             )
 
 

@@ -82,7 +82,7 @@ class Trainer:
     """
 
     def __init__(self, model: DiffusionAD, config: TrainingConfig, share: Share = WHOLE) -> None:
-        share.check(config.batch_size)
+        share.check(config.batch_size, config.accumulate)
         self.config = config
         self.model = model
         self.share = share

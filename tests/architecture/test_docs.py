@@ -20,7 +20,23 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 # Programs of others; of their commands, the files of ours that they name are checked.
 OTHERS = {
-    *("apt-get", "apt", "bash", "cd", "cp", "curl", "docker", "export", "git", "helm", "kubectl", "ls", "mkdir", "npm"),
+    *(
+        "apt-get",
+        "apt",
+        "bash",
+        "cd",
+        "cp",
+        "curl",
+        "docker",
+        "eval",
+        "export",
+        "git",
+        "helm",
+        "kubectl",
+        "ls",
+        "mkdir",
+        "npm",
+    ),
     *("openssl", "pip", "prefect", "pyenv", "pytest", "sh", "source", "sudo", "torchrun", "trtexec", "xdg-open"),
 }
 OURS = {"make", "diffusionad", "dvc", "python", "mlflow", "mkdocs"}

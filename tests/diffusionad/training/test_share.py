@@ -18,6 +18,8 @@ TRAINING = {
     "seed": 0,
     "steps": 30,
     "batch_size": 8,
+    "accumulate": 1,
+    "checkpointing": False,
     "flip_horizontal": False,
     "flip_vertical": False,
     "denoiser_learning_rate": 1e-3,
@@ -107,8 +109,10 @@ def test_every_slot_of_a_batch_is_taken_once_and_each_share_is_half_normal(proce
     assert WHOLE.slots == slice(0, None, 1)
 
 
-def test_a_batch_that_cannot_be_shared_evenly_is_refused():
-    Share(0, 4).check(8)
+@pytest.mark.parametrize(("processes", "accumulate"), [(4, 1), (2, 2), (1, 4)])
+def test_a_batch_that_cannot_be_shared_evenly_is_refused(processes, accumulate):
+    share = Share(0, processes)
+    share.check(8, accumulate)
 
     with pytest.raises(ValueError, match=r"`training.batch_size` is 12; expected a multiple of 8, so that each of 4"):
-        Share(0, 4).check(12)
+        share.check(12, accumulate)
