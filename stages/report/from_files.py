@@ -71,7 +71,7 @@ def _lineage(paths: CategoryPaths, config: dict[str, Any]) -> dict[str, str]:
         "manifest, SHA-256": manifest_digest(paths.manifest),
         "weights, SHA-256": hashlib.sha256(weights).hexdigest(),
         "image size": " x ".join(map(str, config["image_size"])) + " px",
-        "reconstruction": config["model"]["paradigm"],
+        "reconstruction": config["model"].get("paradigm", "none"),
         "threshold": repr(config["threshold"]),
         "seed": str(config["seed"]),
         "commit and settings": f"diffusionad explain --dataset {paths.dataset} --category {paths.category} VERSION",

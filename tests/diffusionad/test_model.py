@@ -38,7 +38,7 @@ def build(section, size=(16, 16)):
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
         model = DiffusionAD(read(section), size)
-        if section["paradigm"] != "autoencoder":
+        if section["paradigm"] not in ("autoencoder", "identity"):
             torch.nn.init.normal_(model.reconstructor.last[-1].weight, std=0.05)
     return model.eval()
 
