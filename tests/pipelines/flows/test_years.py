@@ -38,7 +38,7 @@ def locked_manifest(checkout, text):
     return next(out["md5"] for out in outs if out["path"].endswith("manifest.parquet"))
 
 
-@pytest.mark.slow
+@pytest.mark.infra
 def test_a_category_is_trained_left_alone_retrained_and_scored(plates, prefect_api):
     # On demand.
     done = plates.run("pipelines.cli", "run", "--dataset", "plates", "--category", "plate", check=False)
@@ -106,7 +106,7 @@ def start_until_training(checkout, *command):
     return process
 
 
-@pytest.mark.slow
+@pytest.mark.infra
 def test_a_cancelled_flow_leaves_no_process_not_even_its_own_server(plates):
     """The server is the flow's own here, as for a user who has started none."""
     plates.environment.pop("PREFECT_API_URL")
@@ -121,7 +121,7 @@ def test_a_cancelled_flow_leaves_no_process_not_even_its_own_server(plates):
     assert plates.processes() == []
 
 
-@pytest.mark.slow
+@pytest.mark.infra
 def test_a_retraining_whose_machine_died_goes_on_in_the_next_one(plates):
     parameters = json.dumps({"dataset": "plates", "category": "plate"})
     process = start_until_training(plates, "pipelines.flow_process", "retraining", parameters)
@@ -140,7 +140,7 @@ def test_a_retraining_whose_machine_died_goes_on_in_the_next_one(plates):
     assert Path(plates.root, ".local", "retraining", "plates-plate.json").is_file()
 
 
-@pytest.mark.slow
+@pytest.mark.infra
 def test_a_typo_in_a_late_section_stops_a_training_before_it_starts(plates):
     plates.change(evaluation__figures__resamples="many")
 
