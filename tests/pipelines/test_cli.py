@@ -125,8 +125,10 @@ def test_a_folder_becomes_a_table_heat_maps_and_overlays(client, run, tmp_path):
         assert np.asarray(Image.open(out / kind / "shift" / "one.png.png")).shape == (20, 30, 3)
 
 
-def test_no_module_of_the_room_loads_torch_when_it_is_imported():
-    modules = [f"pipelines.{file.stem}" for file in Path(cli.__file__).parent.glob("[a-z]*.py")]
+def test_no_module_of_the_room_but_the_ablation_loads_torch_when_it_is_imported():
+    # An ablation trains and evaluates in its own process; the command line imports it only when asked to.
+    files = [file for file in Path(cli.__file__).parent.glob("[a-z]*.py") if not file.stem.startswith("ablation_")]
+    modules = [f"pipelines.{file.stem}" for file in files]
     program = (
         f"import importlib, sys; [importlib.import_module(m) for m in {modules}]; sys.exit('torch' in sys.modules)"
     )
