@@ -24,7 +24,6 @@ from stages.foreground import foreground
 from stages.memory import memorise
 from stages.params import ImageConfig, read_section
 from stages.paths import CategoryPaths, PathsBelow
-from stages.processes import joined
 from stages.selection import OperatingPointConfig
 from stages.synthesize import SyntheticSetsConfig, synthesize
 from stages.train import DetectorChoice, train
@@ -165,8 +164,7 @@ class Ablation:
             training = self.settings.training.model_copy(update={"seed": seed})
             model = self._model(Row("", how, how))
             state = self.scratch / "state" / folder.name  # a training that was killed goes on from it
-            with joined() as place:
-                train(self.settings.size, model, training, operating_point, paths=paths, state=state, place=place)
+            train(self.settings.size, model, training, operating_point, paths=paths, state=state)
         write_json(done, settings)
         return made
 

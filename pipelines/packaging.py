@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 
 import pandas as pd
 from mlflow.models import ModelSignature
@@ -77,7 +78,16 @@ def artifact_digest(folder: Path) -> str:
 
 
 def load_served(folder: Path) -> PyFuncModel:
-    """Load an artifact with the code that lies in it, whatever version of that code is loaded already."""
-    for name in [name for name in sys.modules if name.split(".")[0] == "diffusionad"]:
-        del sys.modules[name]
-    return load_model(str(folder))
+    """Load an artifact with the code that lies in it; the code of this process stays what its modules hold."""
+    ours, path = _take_out_modules(), list(sys.path)
+    try:
+        return load_model(str(folder))
+    finally:
+        _take_out_modules()
+        sys.modules.update(ours)
+        sys.path[:] = path
+
+
+def _take_out_modules() -> dict[str, ModuleType]:
+    names = [name for name in sys.modules if name.split(".")[0] == diffusionad.__name__]
+    return {name: sys.modules.pop(name) for name in names}

@@ -15,7 +15,7 @@ from diffusionad.patchcore import PatchCoreConfig
 from diffusionad.section import Section
 from diffusionad.synthesis.blend import SynthesisConfig
 from diffusionad.training.losses import Losses
-from diffusionad.training.trainer import Trainer, TrainingConfig
+from diffusionad.training.trainer import Batch, Trainer, TrainingConfig
 from stages import command
 from stages.feed import batches, load_pool
 from stages.memory import memorise
@@ -92,19 +92,14 @@ def train(
         disable=None if share.writes else True,
     )
     for batch in progress:
-        try:
-            losses.append(trainer.train_step(batch))
-        except FloatingPointError as error:
-            if not share.writes:
-                raise
-            state_kept = f"the last good state in {saved.file}" if saved.file.exists() else "no state yet"
-            raise FloatingPointError(f"{error}; kept: its batch in {saved.keep_batch(batch)}, {state_kept}") from None
+        losses.append(_step(trainer, batch, saved))
         if trainer.step % training.validate_every == 0 or trainer.step == training.steps:
-            figures = validate(Detector(trainer.averaged_model(), config), validation)
+            averaged = trainer.averaged_model()
+            figures = validate(Detector(averaged, config), validation)
             records.append({"step": trainer.step, **_means(losses), **figures})
             losses = []
             if best is None or _quality(records[-1]) > _quality(best["record"]):
-                best = Best(record=records[-1], weights=trainer.averaged_model().state_dict())
+                best = Best(record=records[-1], weights=averaged.state_dict())
             progress.set_postfix({key: f"{records[-1][key]:.3f}" for key in ("val_image_auroc", "val_pixel_ap")})
             if share.writes:
                 saved.save(trainer, records, best)
@@ -118,6 +113,16 @@ def train(
     write_history(records, paths.history)
     write_curves(records, paths.training_curves)
     saved.clear()
+
+
+def _step(trainer: Trainer, batch: Batch, saved: State) -> Losses:
+    try:
+        return trainer.train_step(batch)
+    except FloatingPointError as error:
+        if not trainer.share.writes:
+            raise
+        state_kept = f"the last good state in {saved.file}" if saved.file.exists() else "no state yet"
+        raise FloatingPointError(f"{error}; kept: its batch in {saved.keep_batch(batch)}, {state_kept}") from None
 
 
 def _means(losses: list[Losses]) -> Record:

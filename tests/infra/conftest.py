@@ -15,7 +15,6 @@ import numpy as np
 import psutil
 import pytest
 from PIL import Image
-from ruamel.yaml import YAML
 
 from stages.profile import lay_over
 
@@ -69,8 +68,8 @@ def free_ports(count):
 class Composition:
     """The servers, as infra/local.sh starts them, and what a user does with them."""
 
-    def __init__(self, folder):
-        self.checkout, self.home = folder / "checkout", folder / "home"
+    def __init__(self, folder, set_values):
+        self.checkout, self.home, self.set_values = folder / "checkout", folder / "home", set_values
         names = ("POSTGRES_PORT", "S3_PORT", "CEPH_MON_PORT", "MLFLOW_PORT", "PREFECT_PORT", "WORKER_PORT")
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "PREFECT_"))
@@ -118,15 +117,7 @@ class Composition:
 
     def change(self, **values):
         """Set values of params.yaml, a double underscore steps into a section, and commit."""
-        yaml = YAML()
-        params = yaml.load(self.checkout / "params.yaml")
-        for name, value in values.items():
-            *above, last = name.split("__")
-            section = params
-            for key in above:
-                section = section[key]
-            section[last] = value
-        yaml.dump(params, self.checkout / "params.yaml")
+        self.set_values(self.checkout / "params.yaml", **values)
         self.run("git", "add", "-A")
         self.run("git", "commit", "-qm", "a change")
 
@@ -238,7 +229,7 @@ def make_checkout(composition, parts):
 
 
 @pytest.fixture(scope="session")
-def composition():
+def composition(set_values):
     """Everything up, and the flows deployed."""
     # Not below pytest's folder, which the user postgres may not enter.
     folder = Path(tempfile.mkdtemp(prefix="diffusionad-infra-"))
@@ -247,7 +238,7 @@ def composition():
     draw(plate / "train" / "good", rng, 16)
     draw(plate / "test" / "good", rng, 6)
     draw(plate / "test" / "hole", rng, 6, plate / "ground_truth" / "hole")
-    one = Composition(folder)
+    one = Composition(folder, set_values)
     make_checkout(one, plate.parent)
     try:
         one.local("up")

@@ -102,6 +102,8 @@ def test_a_secret_of_a_service_comes_from_outside(name):
 def test_a_manifest_holds_to_the_schema_of_kubernetes(path):
     for document in documents(path):
         kubernetes_validate.validate(document, KUBERNETES, strict=True)
+        with pytest.raises(kubernetes_validate.ValidationError):
+            kubernetes_validate.validate(document | {"unknown": 1}, KUBERNETES, strict=True)
 
 
 def test_kustomize_takes_all_manifests_and_pins_our_images():

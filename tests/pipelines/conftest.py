@@ -167,3 +167,17 @@ def client(repository):
 def entry(repository):
     """The only category."""
     return find("toy", "disc")[0]
+
+
+@pytest.fixture
+def run(capsys):
+    """Types a command; gives its status and what it wrote to stdout and stderr."""
+    from pipelines import cli  # noqa: PLC0415  # it loads mlflow, whose warnings are silenced above
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as end:
+            cli.main(arguments)
+        output = capsys.readouterr()
+        return end.value.code, output.out, output.err
+
+    return run

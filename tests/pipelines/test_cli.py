@@ -18,17 +18,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarnin
 TOY = ("--dataset", "toy", "--category", "disc")
 
 
-@pytest.fixture
-def run(capsys):
-    def run(*arguments):
-        with pytest.raises(SystemExit) as end:
-            cli.main(arguments)
-        output = capsys.readouterr()
-        return end.value.code, output.out, output.err
-
-    return run
-
-
 def test_register_override_explain_history_and_rollback(client, run):
     assert run("track", "--all")[0] == 0
     assert run("register", *TOY)[1] == "toy-disc: version 1\n"

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines import cli
 from pipelines.promotion import promote
 from pipelines.registry import register
 from pipelines.rules import read_rules
@@ -30,17 +29,6 @@ def versions(client, entry, workshop):
 def content_of(page):
     text = page.read_text(encoding="utf-8")
     return json.loads(re.search(r'id="content">(.*?)</script>', text, flags=re.DOTALL)[1])
-
-
-@pytest.fixture
-def run(capsys):
-    def run(*arguments):
-        with pytest.raises(SystemExit) as end:
-            cli.main(arguments)
-        output = capsys.readouterr()
-        return end.value.code, output.out, output.err
-
-    return run
 
 
 def test_the_command_writes_a_page_of_both_models_on_the_same_images(versions, entry, run):

@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 from PIL import Image
 
 from diffusionad.detector import Detector
-from pipelines.packaging import REQUIREMENTS, artifact_digest, save_served
+from pipelines.packaging import REQUIREMENTS, artifact_digest, load_served, save_served
 from pipelines.serving_model import MAX_ENCODED_BYTES, decode
 
 ARRAY = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
@@ -125,6 +125,18 @@ import json; print(json.dumps([diffusionad.__path__[0], float(answer["score"][0]
     assert 0 <= score <= 1
     imported = set().union(*(imports(Path(file)) for file in [*files, served / "serving_model.py"]))
     assert {"PIL" if name == "pillow" else name for name in REQUIREMENTS} == imported - {"diffusionad", "mlflow"}
+
+
+def test_it_runs_its_own_code_and_leaves_that_of_the_process_alone(served):
+    before = {name: module for name, module in sys.modules.items() if name.split(".")[0] == "diffusionad"}
+    path = list(sys.path)
+
+    detector = type(load_served(served).unwrap_python_model().detector)
+
+    assert Path(detector.with_engine.__code__.co_filename) == served / "code" / "diffusionad" / "detector.py"
+    assert {name: sys.modules.get(name) for name in before} == before
+    assert Detector is sys.modules["diffusionad.detector"].Detector is not detector
+    assert sys.path == path
 
 
 @pytest.mark.parametrize("file", ["artifacts/disc/model.safetensors", "code/diffusionad/model.py", "serving_model.py"])

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from ruamel.yaml import YAML
 
 from stages.profile import lay_over
 
@@ -42,8 +41,8 @@ def parts(tmp_path_factory):
 class Copy:
     """A checkout of the project in which commands are run as a user would."""
 
-    def __init__(self, root):
-        self.root = root
+    def __init__(self, root, set_values):
+        self.root, self.set_values = root, set_values
 
     def run(self, *command, check=True):
         environment = os.environ | {
@@ -60,19 +59,11 @@ class Copy:
 
     def change(self, **values):
         """Set values of params.yaml; a double underscore steps into a section."""
-        yaml = YAML()
-        params = yaml.load(self.root / "params.yaml")
-        for name, value in values.items():
-            *above, last = name.split("__")
-            section = params
-            for key in above:
-                section = section[key]
-            section[last] = value
-        yaml.dump(params, self.root / "params.yaml")
+        self.set_values(self.root / "params.yaml", **values)
 
 
 @pytest.fixture(scope="session")
-def fresh(tmp_path_factory, parts):
+def fresh(tmp_path_factory, parts, set_values):
     """Makes fresh checkouts of the project that train on the plates."""
 
     def make():
@@ -86,10 +77,8 @@ def fresh(tmp_path_factory, parts):
         (root / ".dvc").mkdir()
         shutil.copy(ROOT / ".dvc" / "config", root / ".dvc" / "config")
         lay_over(ROOT / "params" / "test.yaml", root / "params.yaml")
-        copy = Copy(root)
-        yaml = YAML()
-        params = yaml.load(root / "params.yaml")
-        params["datasets"]["plates"] = {
+        copy = Copy(root, set_values)
+        dataset = {
             "layout": "folder",
             "sources": [{"url": str(parts), "sha256": None}],
             "mirror_names": ["plates"],
@@ -99,8 +88,7 @@ def fresh(tmp_path_factory, parts):
             "non_commercial": False,
             "foreground": "full",
         }
-        params["categories"] = {"plates-plate": {"dataset": "plates", "category": "plate"}}
-        yaml.dump(params, root / "params.yaml")
+        copy.change(datasets__plates=dataset, categories={"plates-plate": {"dataset": "plates", "category": "plate"}})
         copy.run("git", "init", "-q")
         return copy
 

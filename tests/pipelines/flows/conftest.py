@@ -13,7 +13,6 @@ import numpy as np
 import psutil
 import pytest
 from PIL import Image
-from ruamel.yaml import YAML
 
 from pipelines.children import end_inside, end_session
 from stages.profile import lay_over
@@ -86,8 +85,8 @@ def prefect_api(tmp_path_factory):
 class Checkout:
     """A repository in which commands run as a user would type them."""
 
-    def __init__(self, root, environment):
-        self.root, self.environment = root, environment
+    def __init__(self, root, environment, set_values):
+        self.root, self.environment, self.set_values = root, environment, set_values
 
     def start(self, *arguments):
         command = [sys.executable, "-m", *arguments]
@@ -103,15 +102,7 @@ class Checkout:
 
     def change(self, **values):
         """Set values of params.yaml; a double underscore steps into a section."""
-        yaml = YAML()
-        params = yaml.load(self.root / "params.yaml")
-        for name, value in values.items():
-            *above, last = name.split("__")
-            section = params
-            for key in above:
-                section = section[key]
-            section[last] = value
-        yaml.dump(params, self.root / "params.yaml")
+        self.set_values(self.root / "params.yaml", **values)
 
     def commit(self):
         identity = ["-c", "user.name=a test", "-c", "user.email=test@example.org"]
@@ -165,7 +156,7 @@ def draw(folder, rng, count, hole=None, brightness=150):
 
 
 @pytest.fixture
-def plates(tmp_path, prefect_api):
+def plates(tmp_path, prefect_api, set_values):
     """A checkout of the project with the test profile, and photographs of plates in MVTec's layout to train on."""
     source, rng = tmp_path / "parts" / "plate", np.random.default_rng(0)
     draw(source / "train" / "good", rng, 16)
@@ -183,7 +174,7 @@ def plates(tmp_path, prefect_api):
     for name in ("config", ".gitignore"):
         shutil.copy(ROOT / ".dvc" / name, root / ".dvc" / name)
     lay_over(ROOT / "params" / "test.yaml", root / "params.yaml")
-    checkout = Checkout(root, _environment(root, prefect_api))
+    checkout = Checkout(root, _environment(root, prefect_api), set_values)
     dataset = {
         "layout": "folder",
         "sources": [{"url": str(source.parent), "sha256": None}],
@@ -209,7 +200,7 @@ def plates(tmp_path, prefect_api):
 
 
 @pytest.fixture
-def quick(tmp_path, prefect_api):
+def quick(tmp_path, prefect_api, set_values):
     """Makes a checkout of some categories of `toy` whose stages take milliseconds."""
 
     def make(*categories, stage=STAGE):
@@ -220,7 +211,7 @@ def quick(tmp_path, prefect_api):
         shutil.copy(ROOT / "params.yaml", root / "params.yaml")
         (root / "dvc.yaml").write_text(QUICK)
         (root / "stage.py").write_text(stage)
-        checkout = Checkout(root, _environment(root, prefect_api))
+        checkout = Checkout(root, _environment(root, prefect_api), set_values)
         checkout.change(
             categories={f"toy-{name}": {"dataset": "toy", "category": name} for name in categories},
             orchestration__schedules={},
