@@ -21,7 +21,7 @@ repro: setup  ## set up, then run the whole pipeline (dvc repro) and show the fi
 	$(BIN)/dvc metrics show
 
 test: setup-dev  ## set up, then run the tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=worksteal
 
 test-infra: setup-dev  ## the flows against real servers: PostgreSQL, S3, MLflow, Prefect, a worker
 	infra/packages.sh
