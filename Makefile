@@ -18,7 +18,7 @@ help:  ## this list
 
 repro: setup  ## set up, then run the whole pipeline (dvc repro) and show the figures
 	$(BIN)/dvc repro
-	$(BIN)/dvc metrics show
+	@$(BIN)/python -m stages.outcome
 
 test: setup-dev  ## set up, then run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=worksteal

@@ -102,7 +102,12 @@ def attach(client: MlflowClient, pair: Pair, answer: Mapping[str, Any], scoring:
     """
     write_comparison(client, pair, answer, scoring, folder)
     run_id = registry.run_of(registry.get_version(client, pair.entry.model_name, pair.after))
-    log_page(client, run_id, folder / PAGE, folder / PICTURES, f"compare/{pair.before}-{pair.after}")
+    log_page(client, run_id, folder / PAGE, folder / PICTURES, place_in_run(pair.before, pair.after))
+
+
+def place_in_run(before: str, after: str) -> str:
+    """Folder of the page among the artifacts of the run of `after`."""
+    return f"compare/{before}-{after}"
 
 
 def _answer(

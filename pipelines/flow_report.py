@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 import httpx
+from mlflow import MlflowClient
 from PIL import Image
 from prefect.artifacts import (
     create_image_artifact,
@@ -21,6 +22,7 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
 from pipelines.catalogue import Entry
+from pipelines.comparison import PAGE, place_in_run
 from pipelines.decision import Decision, show
 from pipelines.results import read_json
 
@@ -52,14 +54,23 @@ def report_metrics(entries: Sequence[Entry]) -> None:
     create_table_artifact(rows, "metrics")
 
 
-def report_run(entry: Entry, tracking_uri: str, experiment: str, run_id: str, version: str) -> None:
+def report_run(entry: Entry, client: MlflowClient, run_id: str, version: str) -> None:
     """Link the MLflow run of a category; where no server shows it, say how to."""
-    text = f"MLflow run of version {version}"
-    if tracking_uri.startswith("http"):
-        link = f"{tracking_uri.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}"
-    else:
-        link, text = f"http://127.0.0.1:5000/#/experiments/{experiment}/runs/{run_id}", f"{text}, once `make ui` runs"
-    create_link_artifact(link, text, _key(entry, "run"))
+    _link_to_mlflow(client, run_id, "", f"MLflow run of version {version}", _key(entry, "run"))
+
+
+def report_comparison(entry: Entry, client: MlflowClient, run_id: str, before: str, after: str) -> None:
+    """Link the page that shows candidate and champion side by side."""
+    page = f"/artifacts/{place_in_run(before, after)}/{PAGE}"
+    _link_to_mlflow(client, run_id, page, f"Version {after} against champion {before}", _key(entry, "comparison"))
+
+
+def _link_to_mlflow(client: MlflowClient, run_id: str, part: str, text: str, key: str) -> None:
+    server = client.tracking_uri.rstrip("/")
+    if not server.startswith("http"):
+        server, text = "http://127.0.0.1:5000", f"{text}, once `make ui` runs"
+    experiment = client.get_run(run_id).info.experiment_id
+    create_link_artifact(f"{server}/#/experiments/{experiment}/runs/{run_id}{part}", text, key)
 
 
 def report_decision(decision: Decision | None) -> None:

@@ -23,21 +23,23 @@ from pipelines.tracking import ARTIFACT, MODEL, download
 WEIGHTS = "artifacts/{category}/model.safetensors"
 
 
-class Verdict(NamedTuple):
-    """What came of a promotion."""
-
-    decision: Decision | None
-    """None if there was nothing new."""
-    events: tuple[Event, ...]
-    """Changes of champion."""
-
-
 class Contest(NamedTuple):
     """A candidate and the champion that it challenges."""
 
     entry: Entry
     candidate: str
     champion: str | None
+
+
+class Verdict(NamedTuple):
+    """What came of a promotion."""
+
+    decision: Decision | None
+    """None if there was nothing new."""
+    contests: tuple[Contest, ...] = ()
+    """What was judged; where there was a champion, a page of the candidate's run shows both."""
+    events: tuple[Event, ...] = ()
+    """Changes of champion."""
 
 
 def promote(client: MlflowClient, entries: Sequence[Entry], rules: PromotionConfig, version: str | None) -> Verdict:
@@ -53,18 +55,18 @@ def promote(client: MlflowClient, entries: Sequence[Entry], rules: PromotionConf
         ValueError: If there is no version, an artifact is missing, altered or of another category, or scoring fails.
         StaleChampionError: If another process changed a champion meanwhile.
     """
-    contests = [_contest(client, entry, version) for entry in entries]
+    contests = tuple(_contest(client, entry, version) for entry in entries)
     if all(_is_same(client, contest) for contest in contests):
-        return Verdict(None, ())
+        return Verdict(None)
     evidence = {"/".join(c.entry.paths): gather(client, c, rules.scoring) for c in contests}
     decision = decide({"/".join(c.entry.paths): gate_for(rules, *c.entry.paths) for c in contests}, evidence)
     for contest in contests:
         registry.record_decision(client, contest.entry.model_name, contest.candidate, contest.champion, decision)
     if not decision.promote:
-        return Verdict(decision, ())
+        return Verdict(decision, contests)
     why = f"passed {len(decision.checks)} rules"
     moved = [registry.promote(client, c.entry.model_name, c.candidate, why) for c in contests]
-    return Verdict(decision, tuple(event for event in moved if event is not None))
+    return Verdict(decision, contests, tuple(event for event in moved if event is not None))
 
 
 def gather(client: MlflowClient, contest: Contest, scoring: ScoringConfig) -> Evidence:

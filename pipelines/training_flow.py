@@ -19,6 +19,7 @@ from pipelines.decision import Decision
 from pipelines.digests import file_digest, folder_digest, text_digest
 from pipelines.dvc_index import stage_graph
 from pipelines.flow_report import (
+    report_comparison,
     report_decision,
     report_metrics,
     report_outcomes,
@@ -105,6 +106,9 @@ def train_and_judge(
     report_metrics(entries)
     verdict = attempt(promote, "judge", (), client, entries, rules, None)
     report_decision(verdict.decision)
+    for entry, candidate, champion in verdict.contests:
+        if champion is not None:
+            report_comparison(entry, client, _run_of(client, entry, candidate), champion, candidate)
     result = Result(versions, verdict.decision)
     if result.decision is not None:
         verb = "promoted" if result.decision.promote else "refused"
@@ -148,7 +152,10 @@ def register(client: MlflowClient, entry: Entry, run_id: str | None) -> str:
     track(client, entry, run_id)
     version, is_new = registry.register(client, entry)
     get_run_logger().info("%s: version %s%s", entry.model_name, version, "" if is_new else ", as before")
-    run = client.get_run(registry.run_of(registry.get_version(client, entry.model_name, version)))
-    report_run(entry, client.tracking_uri, run.info.experiment_id, run.info.run_id, version)
+    report_run(entry, client, _run_of(client, entry, version), version)
     report_pictures(entry)
     return version
+
+
+def _run_of(client: MlflowClient, entry: Entry, version: str) -> str:
+    return registry.run_of(registry.get_version(client, entry.model_name, version))

@@ -7,14 +7,17 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 from filelock import FileLock
+from mlflow import MlflowClient
 from prefect import flow
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from pipelines.catalogue import find
 from pipelines.dvc_index import stage_graph
-from pipelines.flow_report import tell
+from pipelines.flow_report import report_comparison, tell
 from pipelines.orchestration import read_orchestration
 from pipelines.retraining_flow import retraining
 from pipelines.schedules import deployments
@@ -173,6 +176,23 @@ def test_a_sweep_works_by_dask_where_the_setting_says_so(here):
     assert "2 of 2 combinations done: " in done.stdout
     lines = next(Path(".local", "sweeps").glob("*.csv")).read_text().splitlines()
     assert sorted(lines[1:]) == ["toy-a,3,8", "toy-a,4,9"]
+
+
+def test_a_flow_run_links_the_page_of_candidate_and_champion(here, prefect_api, tmp_path):
+    here("a")
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    run = client.create_run(client.create_experiment("toy")).info
+
+    @flow
+    def say():
+        report_comparison(find("toy", "a")[0], client, run.run_id, before="1", after="2")
+
+    say()
+
+    asked = {"artifacts": {"key": {"any_": ["toy-a-comparison"]}}}
+    (link,) = httpx.post(f"{prefect_api}/artifacts/filter", json=asked, timeout=60).json()
+    page = f"experiments/{run.experiment_id}/runs/{run.run_id}/artifacts/compare/1-2/index.html"
+    assert link["data"] == f"[Version 2 against champion 1, once `make ui` runs](http://127.0.0.1:5000/#/{page})"
 
 
 def test_a_message_goes_out_through_a_block_of_prefect(here):
