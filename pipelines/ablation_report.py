@@ -87,5 +87,6 @@ def _draw(table: pd.DataFrame, title: str) -> Figure:
         panel.set_title(SHOWN[metric], fontsize=10)
         panel.grid(axis="x", alpha=0.3)
     panels[0].set_yticks(places, table["row"], fontsize=8)
-    panels[-1].legend(fontsize=7, loc="lower right")
+    handles, groups = panels[-1].get_legend_handles_labels()
+    figure.legend(handles, groups, loc="outside lower center", ncols=len(groups), fontsize=8)
     return figure

@@ -70,7 +70,7 @@ def check(config: ExportConfig, precision: str, agreement: Agreement) -> None:
     # "not <=" and not ">": NaN must not pass.
     if not agreement.map_difference <= bound:
         raise ValueError(
-            f"the anomaly map differs from torch's by up to {agreement.map_difference:.2g}, and "
+            f"the anomaly map differs from torch's by up to {agreement.map_difference:.3g}, and "
             f"export.max_map_difference.{precision} allows {bound:g}"
         )
     if agreement.image_auroc is None or agreement.image_auroc_torch is None:
