@@ -15,11 +15,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from diffusionad.model import DiffusionAD, ModelConfig, Paradigm
+from diffusionad.model import DIFFUSIONS, DiffusionAD, ModelConfig, Noise, Paradigm
 from diffusionad.patchcore import PatchCore, PatchCoreConfig
 from diffusionad.runtime.batches import Images, batches, read
 from diffusionad.runtime.engines import Engine, Precision, Runtime, Variant, open_engine, torch_engine
-from diffusionad.runtime.pipeline import LEVELS, Output, Pipeline, image_score
+from diffusionad.runtime.pipeline import LEVELS, Output, Pipeline, image_score, is_fixed
 from diffusionad.runtime.record import digest_of, fastest, read_record
 from diffusionad.runtime.tiles import Mosaic
 from diffusionad.section import Section
@@ -226,6 +226,23 @@ class Detector:
         score = float(tile_scores.max())
         return LargePrediction(score, torch.sigmoid(mosaic.whole()), tile_scores, score >= self.config.threshold)
 
+    @torch.inference_mode()
+    def calibrate(self, images: Tensor, *, batch_size: int = 16) -> None:
+        """Measure the reconstruction errors of normal images that the model was not trained on, for its choice of t_s.
+
+        They are measured whether or not the model chooses, so that the same weights can be asked both ways. A model
+        that denoises nothing has none.
+
+        Args:
+            images: In [0, 1], shape (B, 3, H, W), at the size of the model's input.
+            batch_size: Images that go through the denoiser together.
+        """
+        model = self._model
+        if not isinstance(model, DiffusionAD) or self._own not in DIFFUSIONS:
+            return
+        errors = torch.cat([model.errors(*self._placed(batch)) for batch in torch.split(images, batch_size)])
+        model.usual_errors.copy_(torch.stack(errors.aminmax()))
+
     def with_engine(self, variant: Variant, engine: Engine) -> "Detector":
         """The same detector on another runtime; weights are shared."""
         return Detector(self._model, self.config, self._device, variant=variant, engine=engine)
@@ -236,13 +253,15 @@ class Detector:
         Raises:
             ValueError: If its paradigm is none of a few fixed passes.
         """
-        if not isinstance(self._model, DiffusionAD) or self._own is None or self._own not in LEVELS:
-            passes = self.denoiser_passes(self._own or "")
-            what = (
-                f"a model of paradigm {self._own} walks in {passes} passes" if passes else "this model has no such form"
-            )
-            raise ValueError(f"{what}, which only torch runs")
-        return Pipeline(self._model, self._own)
+        model = self._model
+        if isinstance(model, DiffusionAD) and self._own is not None and is_fixed(model.config, self._own):
+            return Pipeline(model, self._own)
+        what, passes = "this model has no such form", self.denoiser_passes(self._own or "")
+        if self._own in LEVELS:
+            what = "a model with guidance.t_s_range chooses t_s when it sees the image"
+        elif passes:
+            what = f"a model of paradigm {self._own} walks in {passes} passes"
+        raise ValueError(f"{what}, which only torch runs")
 
     def noise(self, images: Tensor, timesteps: Sequence[int]) -> Tensor:
         """The noise of images, drawn from their bytes and the seed: (len(timesteps), B, 3, H, W) on the CPU."""
@@ -290,15 +309,19 @@ class Detector:
 
     def _run(self, images: Tensor, paradigm: Paradigm | None) -> Output:
         model = self._model
-        if isinstance(model, DiffusionAD) and paradigm in LEVELS and paradigm in model.paradigms:
+        if isinstance(model, DiffusionAD) and paradigm in model.paradigms and is_fixed(model.config, paradigm):
             if paradigm not in self._engines:
                 self._engines[paradigm] = torch_engine(Pipeline(model, paradigm))
             guidance = model.config.guidance
             timesteps = (guidance.t_s, guidance.t_b)[: LEVELS[paradigm]]
             return self._engines[paradigm](images, self.noise(images, timesteps))
-        placed = images.to(self._device, memory_format=torch.channels_last)
-        logits, clean = model.infer(placed, lambda key: self.noise(images, [key])[0].to(placed), paradigm)
+        logits, clean = model.infer(*self._placed(images), paradigm)
         return Output(logits.cpu().float(), clean.cpu())
+
+    def _placed(self, images: Tensor) -> tuple[Tensor, Noise]:
+        """Images on the device of the model, and the source of their noise."""
+        placed = images.to(self._device, memory_format=torch.channels_last)
+        return placed, lambda key: self.noise(images, [key])[0].to(placed)
 
     def _draw(self, digest: bytes, key: int, shape: torch.Size) -> Tensor:
         identity = hashlib.sha256(digest + f"{self.config.seed}/{key}".encode()).digest()

@@ -7,7 +7,8 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from diffusionad.diffusion.guidance import GuidanceConfig, Reconstruction, reconstruct
+from diffusionad.diffusion.adaptive import image_error, reconstruct_adaptively
+from diffusionad.diffusion.guidance import GuidanceConfig, Reconstruction, one_step, reconstruct
 from diffusionad.diffusion.process import q_sample
 from diffusionad.diffusion.samplers import ancestral, ddim, ddim_timesteps
 from diffusionad.diffusion.schedule import NoiseSchedule, ScheduleConfig
@@ -70,6 +71,11 @@ class ModelConfig(Section):
             raise ValueError(f"guidance needs t_s < t_b < num_timesteps, got {self.guidance} with {steps} timesteps")
         if not self.guidance.tau < steps:
             raise ValueError(f"guidance.tau must be below num_timesteps, got {self.guidance.tau} and {steps}")
+        t_s_range = self.guidance.t_s_range
+        if t_s_range is not None and not t_s_range[0] <= t_s_range[1] < self.guidance.t_b:
+            raise ValueError(
+                f"guidance.t_s_range must rise and end below t_b, got {list(t_s_range)} with t_b={self.guidance.t_b}"
+            )
         return self
 
     @model_validator(mode="after")
@@ -126,9 +132,13 @@ class DiffusionAD(nn.Module):
         ValueError: If a network cannot halve the image as often as it wants to.
     """
 
+    usual_errors: Tensor
+    """(2,): the smallest and largest of `errors` of normal images held out of training; zeros until they are known."""
+
     def __init__(self, config: ModelConfig, image_size: tuple[int, int]) -> None:
         super().__init__()
         self.config, self.image_size = config, image_size
+        self.register_buffer("usual_errors", torch.zeros(2))
         self.schedule = NoiseSchedule(config.schedule)
         _check_size(config, image_size)
         self.reconstructor: nn.Module
@@ -219,6 +229,7 @@ class DiffusionAD(nn.Module):
             draws.t_b[needed],
             epsilon_s[needed],
             epsilon_b[needed],
+            self.config.guidance.local,
         )
         # What no loss looks at: the image itself, and the drawn noise.
         guided = Reconstruction(
@@ -256,20 +267,26 @@ class DiffusionAD(nn.Module):
             return x_0
         if paradigm not in self.paradigms:
             raise ValueError(f"a model trained as {self.config.paradigm} cannot reconstruct as {paradigm}")
-        guidance, batch = self.config.guidance, len(x_0)
         if paradigm == "autoencoder":
             x_0_hat: Tensor = self.reconstructor(x_0)
             return x_0_hat.clamp(-1, 1)
-        t_s, t_b = torch.full((batch,), guidance.t_s), torch.full((batch,), guidance.t_b)
         if paradigm == "norm_guided":
-            return self._guided(x_0, t_s, t_b, noise).x_0_hat
+            return self._guided(x_0, noise)
+        guidance = self.config.guidance
+        t_s, t_b = (torch.full((len(x_0),), t) for t in (guidance.t_s, guidance.t_b))
         if paradigm == "one_step":
-            return self._one_step(x_0, t_s, noise)
+            return one_step(self.denoise, self.schedule, x_0, t_s, noise(guidance.t_s)).clamp(-1, 1)
         x_t = q_sample(self.schedule, x_0, t_b, noise(guidance.t_b))
         if paradigm == "ddim":
             steps = ddim_timesteps(guidance.t_b, self.config.ddim_steps)
             return ddim(self.denoise, self.schedule, x_t, steps)
         return ancestral(self.denoise, self.schedule, x_t, guidance.t_b, lambda step: noise(-1 - step))
+
+    def errors(self, images: Tensor, noise: Noise) -> Tensor:
+        """Errors (B,) of reconstructions from t_b, by which `guidance.t_s_range` gives images in [0, 1] their t_s."""
+        x_0, t_b = self.to_range(images), self.config.guidance.t_b
+        t = torch.full((len(x_0),), t_b)
+        return image_error(x_0, one_step(self.denoise, self.schedule, x_0, t, noise(t_b)))
 
     def infer(self, images: Tensor, noise: Noise, paradigm: Paradigm | None = None) -> tuple[Tensor, Tensor]:
         """Mask logits (B, H, W) and reconstructions in [0, 1] of images in [0, 1]; arguments as of `reconstruct`."""
@@ -297,19 +314,16 @@ class DiffusionAD(nn.Module):
         passes = {"one_step": 1, "norm_guided": 2, "ddim": len(walk), "iterative": guidance.t_b + 1}
         return passes.get(paradigm, 0)
 
-    def _guided(self, x_0: Tensor, t_s: Tensor, t_b: Tensor, noise: Noise) -> Reconstruction:
-        guidance = self.config.guidance
+    def _guided(self, x_0: Tensor, noise: Noise) -> Tensor:
+        guidance, denoise, schedule = self.config.guidance, self.denoise, self.schedule
+        # The key of the noise names a draw; with one t_s for all it is also the timestep.
+        epsilon_s, epsilon_b = noise(guidance.t_s), noise(guidance.t_b)
+        if guidance.t_s_range is not None:
+            return reconstruct_adaptively(denoise, schedule, guidance, self.usual_errors, x_0, epsilon_s, epsilon_b)
+        t_s, t_b = (torch.full((len(x_0),), t) for t in (guidance.t_s, guidance.t_b))
         return reconstruct(
-            self.denoise, self.schedule, guidance.scale, x_0, t_s, t_b, noise(guidance.t_s), noise(guidance.t_b)
-        )
-
-    def _one_step(self, x_0: Tensor, t: Tensor, noise: Noise) -> Tensor:
-        return ddim(
-            self.denoise,
-            self.schedule,
-            q_sample(self.schedule, x_0, t, noise(int(t[0]))),
-            [int(t[0])],
-        )
+            denoise, schedule, guidance.scale, x_0, t_s, t_b, epsilon_s, epsilon_b, guidance.local
+        ).x_0_hat
 
 
 def _put(part: Tensor, whole: Tensor, where: Tensor) -> Tensor:

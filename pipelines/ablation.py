@@ -25,6 +25,12 @@ class AblationConfig(Section):
     )
     noise_scales: tuple[NonNegativeInt, ...] = Field(description="t of one-step denoising (Fig. 9)")
     guidance_scales: tuple[NonNegativeFloat, ...] = Field(description="w of norm guidance (Fig. 10)")
+    t_s_ranges: tuple[tuple[NonNegativeInt, NonNegativeInt], ...] = Field(
+        description="norm guidance with a t_s for each image between these (guidance.t_s_range)"
+    )
+    local_exponents: tuple[NonNegativeFloat, ...] = Field(
+        description="norm guidance with a w for each pixel (guidance.local.exponent)"
+    )
     patchcore_size: tuple[PositiveInt, PositiveInt] | None = Field(
         description="height and width for the rival, px; null leaves it out, with the need of its weights"
     )
@@ -43,22 +49,34 @@ class Row(NamedTuple):
     """In place of the model's own."""
     scale: float | None = None
     """In place of the model's own guidance."""
+    t_s_range: tuple[int, int] | None = None
+    """In place of the model's own."""
+    exponent: float | None = None
+    """In place of the model's own, of local guidance."""
 
     @property
     def name(self) -> str:
         """Unique in an ablation; a file name."""
-        noise = "" if self.t_s is None else f"-t{self.t_s}"
-        guidance = "" if self.scale is None else f"-w{self.scale:g}"
-        return f"{self.trained}-as-{self.inferred}{noise}{guidance}"
+        changes = [
+            *([] if self.t_s is None else [f"-t{self.t_s}"]),
+            *([] if self.t_s_range is None else ["-t{}to{}".format(*self.t_s_range)]),
+            *([] if self.scale is None else [f"-w{self.scale:g}"]),
+            *([] if self.exponent is None else [f"-local{self.exponent:g}"]),
+        ]
+        return f"{self.trained}-as-{self.inferred}{''.join(changes)}"
 
     @property
     def label(self) -> str:
         """For a person."""
         if self.trained == "none":
             return self.inferred.replace("_", " ")
-        noise = "" if self.t_s is None else f", t = {self.t_s}"
-        guidance = "" if self.scale is None else f", w = {self.scale:g}"
-        return LABELS.get((self.trained, self.inferred), f"{self.trained} as {self.inferred}") + noise + guidance
+        changes = [
+            *([] if self.t_s is None else [f", t = {self.t_s}"]),
+            *([] if self.t_s_range is None else [", t_s {} to {} by image".format(*self.t_s_range)]),
+            *([] if self.scale is None else [f", w = {self.scale:g}"]),
+            *([] if self.exponent is None else [f", w by pixel, exponent {self.exponent:g}"]),
+        ]
+        return LABELS.get((self.trained, self.inferred), f"{self.trained} as {self.inferred}") + "".join(changes)
 
 
 LABELS = {
@@ -79,7 +97,8 @@ def plan(config: AblationConfig) -> list[Row]:
 
     Example:
         >>> few = AblationConfig(
-        ...     seeds=(0,), walks=(), trainings=(), noise_scales=(), guidance_scales=(2.0,), patchcore_size=None
+        ...     seeds=(0,), walks=(), trainings=(), noise_scales=(), guidance_scales=(2.0,), t_s_ranges=(),
+        ...     local_exponents=(), patchcore_size=None
         ... )
         >>> [row.label for row in plan(few)][:4]
         ['norm-guided', 'autoencoder', 'norm-guided as one-step', 'norm-guided, w = 2']
@@ -97,7 +116,9 @@ def plan(config: AblationConfig) -> list[Row]:
         *paradigms,
         *pairs,
         *(Row("noise scale", OURS, "one_step", t_s=t) for t in config.noise_scales),
+        *(Row("noise scale", OURS, OURS, t_s_range=bounds) for bounds in config.t_s_ranges),
         *(Row("guidance", OURS, OURS, scale=scale) for scale in config.guidance_scales),
+        *(Row("guidance", OURS, OURS, exponent=exponent) for exponent in config.local_exponents),
         Row("control", "identity", "identity"),
         Row("control", OURS, "identity"),
         Row("control", "nothing", OURS),

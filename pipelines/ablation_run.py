@@ -176,6 +176,11 @@ class Ablation:
             guidance = guidance.model_copy(update={"t_s": row.t_s, "t_b": max(guidance.t_b, row.t_s + 1)})
         if row.scale is not None:
             guidance = guidance.model_copy(update={"scale": row.scale})
+        if row.t_s_range is not None:
+            guidance = guidance.model_copy(update={"t_s_range": row.t_s_range})
+        if row.exponent is not None:
+            local = guidance.local.model_copy(update={"exponent": row.exponent})
+            guidance = guidance.model_copy(update={"local": local})
         settings = model.model_dump() | changes | {"guidance": guidance.model_dump()}
         return ModelConfig.model_validate(settings)
 

@@ -95,7 +95,9 @@ def train(
         losses.append(_step(trainer, batch, saved))
         if trainer.step % training.validate_every == 0 or trainer.step == training.steps:
             averaged = trainer.averaged_model()
-            figures = validate(Detector(averaged, config), validation)
+            detector = Detector(averaged, config)
+            detector.calibrate(validation.normal)
+            figures = validate(detector, validation)
             records.append({"step": trainer.step, **_means(losses), **figures})
             losses = []
             if best is None or _quality(records[-1]) > _quality(best["record"]):

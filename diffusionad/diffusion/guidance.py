@@ -2,13 +2,16 @@
 
 A big step t_b wipes an anomaly out but blurs; a small step t_s keeps detail but may
 keep the anomaly too. The reconstruction from t_b guides the one from t_s.
+
+Beyond the paper, its strength may vary over the image (`local_weight`).
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from pydantic import Field
+import torch.nn.functional as F  # noqa: N812  # the name that torch's own documentation uses
+from pydantic import Field, NonNegativeInt
 from torch import Tensor
 
 from diffusionad.diffusion.process import predict_x_0, q_sample
@@ -19,6 +22,15 @@ Denoiser = Callable[[Tensor, Tensor], Tensor]
 """epsilon_theta: (x_t of shape (B, C, H, W), t of shape (B,)) -> epsilon_hat of shape (B, C, H, W)."""
 
 
+class LocalConfig(Section):
+    """Part `guidance.local` of section `model`: where in the image the guidance is strong."""
+
+    exponent: float = Field(ge=0, description="how much the strength follows the local error; 0 is the paper's one w")
+    window_fraction: float = Field(
+        ge=0, le=1, description="side of the square over which the error is averaged, of the image's shorter side"
+    )
+
+
 class GuidanceConfig(Section):
     """Part `guidance` of section `model`."""
 
@@ -26,6 +38,11 @@ class GuidanceConfig(Section):
     t_b: int = Field(ge=0, description="big timestep at inference")
     tau: int = Field(gt=0, description="training draws t_s from [0, tau) and t_b from [tau, T)")
     scale: float = Field(ge=0, description="w, strength of the guidance, eq. (7); 0 is plain one-step denoising")
+    t_s_range: tuple[NonNegativeInt, NonNegativeInt] | None = Field(
+        description="at inference each image gets its own t_s between these, by its error (`diffusion.adaptive`); "
+        "null takes t_s for all, as the paper"
+    )
+    local: LocalConfig
 
 
 class Reconstruction(NamedTuple):
@@ -44,6 +61,29 @@ def blend_weight(schedule: NoiseSchedule, scale: float, t_s: Tensor, like: Tenso
     return scale * (1 - schedule.alpha_bar(t_s, like=like))
 
 
+def local_weight(weight: Tensor | float, x_0: Tensor, x_0_hat_b: Tensor, local: LocalConfig) -> Tensor:
+    """Spread the weight of the big step over the image, shape (B, 1, H, W): strong where the image looks anomalous.
+
+        weight(p) = min(weight (s(p) / mean_p s)^exponent, max(weight, 1))
+
+    s is |clamp(x_0_hat_b) - x_0|, averaged over the channels and a square around p. The limit keeps a pixel from
+    leaving x_0_hat_b behind where `weight` alone does not. An exponent of 0 gives `weight` everywhere. No gradient
+    passes through s.
+
+    Args:
+        weight: Of `blend_weight`.
+        x_0: Images, shape (B, C, H, W).
+        x_0_hat_b: Their one-step reconstructions from t_b, unclamped.
+        local: Exponent and square.
+    """
+    error = (x_0_hat_b.detach().clamp(-1, 1) - x_0).abs().mean(dim=1, keepdim=True)
+    # As numbers: a tracer hands out tensors.
+    reach = round(local.window_fraction * min(map(int, x_0.shape[2:])) / 2)
+    smooth = F.avg_pool2d(error, 2 * reach + 1, stride=1, padding=reach, count_include_pad=False)
+    share = (smooth / smooth.mean(dim=(2, 3), keepdim=True).clamp(min=1e-6)) ** local.exponent
+    return torch.minimum(weight * share, torch.as_tensor(weight).to(share).clamp(min=1))
+
+
 def blend(x_0_hat_s: Tensor, x_0_hat_b: Tensor, weight: Tensor | float) -> Tensor:
     """Guide the reconstruction from the small step by that from the big one, both unclamped; in [-1, 1].
 
@@ -52,9 +92,31 @@ def blend(x_0_hat_s: Tensor, x_0_hat_b: Tensor, weight: Tensor | float) -> Tenso
     Args:
         x_0_hat_s: One-step reconstruction from t_s, shape (B, C, H, W).
         x_0_hat_b: The same from t_b.
-        weight: Of `blend_weight`.
+        weight: Of `blend_weight` or `local_weight`.
     """
     return (x_0_hat_s + weight * (x_0_hat_b.clamp(-1, 1) - x_0_hat_s)).clamp(-1, 1)
+
+
+def one_step(denoiser: Denoiser, schedule: NoiseSchedule, x_0: Tensor, t: Tensor, epsilon: Tensor) -> Tensor:
+    """Noise x_0 to t and reconstruct it in one step, eq. (6), unclamped; arguments as of `reconstruct`."""
+    x_t = q_sample(schedule, x_0, t, epsilon)
+    return predict_x_0(schedule, x_t, t, denoiser(x_t, t).to(x_t))
+
+
+def guide(
+    schedule: NoiseSchedule,
+    scale: float,
+    local: LocalConfig | None,
+    x_0: Tensor,
+    t_s: Tensor,
+    x_0_hat_s: Tensor,
+    x_0_hat_b: Tensor,
+) -> Tensor:
+    """Blend two one-step reconstructions, unclamped, with the weight that t_s and the image give; as `reconstruct`."""
+    weight = blend_weight(schedule, scale, t_s, like=x_0)
+    if local is not None and local.exponent > 0:
+        weight = local_weight(weight, x_0, x_0_hat_b, local)
+    return blend(x_0_hat_s, x_0_hat_b, weight)
 
 
 def reconstruct(
@@ -66,6 +128,7 @@ def reconstruct(
     t_b: Tensor,
     epsilon_s: Tensor,
     epsilon_b: Tensor,
+    local: LocalConfig | None = None,
 ) -> Reconstruction:
     """Reconstruct x_0 as if it held no anomaly, with one call of the denoiser on both noise levels.
 
@@ -81,6 +144,7 @@ def reconstruct(
         t_b: Big timesteps, shape (B,), int64, each above its t_s.
         epsilon_s: Standard normal noise for t_s, shape of x_0.
         epsilon_b: Standard normal noise for t_b, shape of x_0.
+        local: How w varies over the image; None is the paper's one w.
 
     Raises:
         ValueError: If some t_b is not above its t_s.
@@ -91,5 +155,5 @@ def reconstruct(
     x_t = torch.cat([q_sample(schedule, x_0, t_s, epsilon_s), q_sample(schedule, x_0, t_b, epsilon_b)])  # (2B, C, H, W)
     epsilon_hat = denoiser(x_t, t)
     x_0_hat_s, x_0_hat_b = predict_x_0(schedule, x_t, t, epsilon_hat.to(x_t)).chunk(2)
-    weight = blend_weight(schedule, scale, t_s, like=x_0)
-    return Reconstruction(blend(x_0_hat_s, x_0_hat_b, weight), *epsilon_hat.chunk(2))
+    x_0_hat = guide(schedule, scale, local, x_0, t_s, x_0_hat_s, x_0_hat_b)
+    return Reconstruction(x_0_hat, *epsilon_hat.chunk(2))

@@ -13,12 +13,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from diffusionad.diffusion.guidance import blend
-from diffusionad.model import DiffusionAD, Paradigm
+from diffusionad.diffusion.guidance import blend, local_weight
+from diffusionad.model import DiffusionAD, ModelConfig, Paradigm
 from diffusionad.networks.unet import UNet
 
 LEVELS: dict[Paradigm | None, int] = {"autoencoder": 0, "one_step": 1, "norm_guided": 2}
 """Noise levels of the paradigms that take a fixed, small number of passes; the walks are not made into one function."""
+
+
+def is_fixed(config: ModelConfig, paradigm: Paradigm | None) -> bool:
+    """Whether a model reconstructs by a few passes at timesteps that are known before it sees an image."""
+    return paradigm in LEVELS and not (paradigm == "norm_guided" and config.guidance.t_s_range is not None)
 
 
 class Output(NamedTuple):
@@ -35,7 +40,7 @@ class Pipeline(nn.Module):
 
     Args:
         model: In evaluation mode; its weights are shared, except those that are folded.
-        paradigm: One of `LEVELS`.
+        paradigm: One that `is_fixed`.
     """
 
     signal: Tensor
@@ -79,7 +84,9 @@ class Pipeline(nn.Module):
             x_0_hats = (x_t - self.deviation * predicted) / self.signal  # eq. (6)
         if len(self.timesteps) == 1:
             return x_0_hats[0].clamp(-1, 1)
-        return blend(x_0_hats[0], x_0_hats[1], self.weight)
+        local = self.model.config.guidance.local
+        weight = local_weight(self.weight, x_0, x_0_hats[1], local) if local.exponent > 0 else self.weight
+        return blend(x_0_hats[0], x_0_hats[1], weight)
 
     def _for_batch(self, x_0: Tensor) -> dict[nn.Module, Tensor]:
         batch, levels = x_0.shape[0], len(self.timesteps)

@@ -1,6 +1,6 @@
 """What: the look of an anomaly, A of eq. (12)."""
 
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from diffusionad.synthesis.textures import Textures
 
 ALTERATIONS = {"moved": move, "warped": warp, "smeared": smear, "stained": stain}
 """By the names of their weights."""
+
+PASTED = ("texture", "itself", "moved")
+"""Sources that put something else in the place of what was there; the others change it."""
 
 
 class AppearanceWeights(Section):
@@ -54,9 +57,18 @@ class AppearanceConfig(Section):
     alterations: AlterationsConfig
 
 
+class Appearance(NamedTuple):
+    """What an anomaly looks like."""
+
+    image: NDArray[np.float32]
+    """A of eq. (12), in [0, 1], shape (H, W, 3)."""
+    is_pasted: bool
+    """Of a source in `PASTED`."""
+
+
 def draw_appearance(
     config: AppearanceConfig, normal: NDArray[np.float32], textures: Textures, rng: np.random.Generator
-) -> NDArray[np.float32]:
+) -> Appearance:
     """Draw the look of an anomaly for the whole image; the mask later decides where it shows.
 
     Args:
@@ -64,9 +76,6 @@ def draw_appearance(
         normal: The image, in [0, 1], shape (H, W, 3).
         textures: Foreign textures of the same size.
         rng: Source of the draws.
-
-    Returns:
-        In [0, 1], shape (H, W, 3), float32.
 
     Deviation: where the normal image is grey, so is the appearance. The authors paste coloured textures even there,
     which teaches a network that colour is the anomaly.
@@ -82,7 +91,7 @@ def draw_appearance(
         appearance = shade(config.shade, normal, rng)
     else:
         appearance = ALTERATIONS[source](config.alterations, normal, rng)
-    return _to_grey(appearance) if _is_grey(normal) else appearance
+    return Appearance(_to_grey(appearance) if _is_grey(normal) else appearance, source in PASTED)
 
 
 def shuffle_strips(image: NDArray[np.float32], strips: int, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ from diffusionad.section import Section
 from diffusionad.synthesis.appearance import AppearanceConfig, draw_appearance
 from diffusionad.synthesis.masks import MasksConfig, draw_mask
 from diffusionad.synthesis.ranges import PositiveRange, UnitRange
+from diffusionad.synthesis.seamless import sew
 from diffusionad.synthesis.textures import Textures, TexturesConfig
 
 
@@ -22,6 +23,9 @@ class SynthesisConfig(Section):
         ge=0, le=1, description="anomalies that fade in from their border; the others end at it sharply, as the paper's"
     )
     soft_edge_fraction: PositiveRange = Field(description="width in which they fade in, of the image's shorter side")
+    seamless_probability: float = Field(
+        ge=0, le=1, description="pasted appearances that are sewn in by their gradients (`seamless`); 0 as the paper"
+    )
     masks: MasksConfig
     appearance: AppearanceConfig
     textures: TexturesConfig
@@ -59,11 +63,14 @@ def synthesize(
     if len(set(shapes.values())) > 1:
         raise ValueError(f"normal, foreground and textures must have one size; got {shapes}")
     mask = draw_mask(config.masks, foreground, rng)
-    appearance = draw_appearance(config.appearance, normal, textures, rng)
+    appearance, is_pasted = draw_appearance(config.appearance, normal, textures, rng)
     opacity = rng.uniform(*config.opacity)
     if rng.random() < config.soft_edge_probability:
         width_px = rng.uniform(*config.soft_edge_fraction) * min(mask.shape)
         appearance = _faded(normal, mask, appearance, width_px)
+    # The last draw, and of pasted ones alone: sewing leaves nothing of a change of brightness or colour.
+    if is_pasted and rng.random() < config.seamless_probability:
+        appearance = sew(normal, mask, appearance)
     return Synthetic(blend(normal, mask, appearance, opacity), mask)
 
 

@@ -148,6 +148,71 @@ def test_a_score_does_not_depend_on_the_run(detector, images):
     assert_equal(detector.predict(images), first)
 
 
+def by_image(tiny_model):
+    """Settings with which each image gets its own t_s."""
+    return tiny_model | {"guidance": tiny_model["guidance"] | {"t_s_range": [5, 35]}}
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 16])
+def test_the_errors_of_normal_images_are_those_of_the_whole_set(tiny_model, images, batch_size):
+    one, other = build(tiny_model), build(by_image(tiny_model))
+
+    one.calibrate(images, batch_size=batch_size)
+    other.calibrate(images, batch_size=5)
+
+    low, high = one.weights["usual_errors"].tolist()
+    assert 0 < low < high < 1
+    torch.testing.assert_close(one.weights["usual_errors"], other.weights["usual_errors"], atol=1e-6, rtol=0)
+
+
+def test_of_known_normal_images_the_best_and_the_worst_get_the_bounds_of_t_s(tiny_model, images):
+    """Each as if that bound were the step of all."""
+    detector = build(by_image(tiny_model))
+    detector.calibrate(images)
+    guidance = tiny_model["guidance"]
+    bounds = [build(tiny_model | {"guidance": guidance | {"t_s_range": [t, t]}}) for t in (5, 35)]
+
+    answers = detector.predict(images).reconstruction
+    at_bounds = [one.predict(images).reconstruction for one in bounds]
+
+    for expected in at_bounds:
+        same = [torch.allclose(a, b, atol=1e-6) for a, b in zip(answers, expected, strict=True)]
+        assert sum(same) == 1
+
+
+def test_a_score_with_steps_by_image_depends_neither_on_batch_nor_on_order(tiny_model, images):
+    detector = build(by_image(tiny_model))
+    detector.calibrate(images)
+    order = torch.tensor([3, 0, 4, 1, 2])
+
+    straight = detector.predict(images)
+
+    assert_equal(detector.predict(images, batch_size=2), straight, atol=1e-5)
+    assert_equal(detector.predict(images[order]), [part[order] for part in straight], atol=1e-5)
+
+
+def test_what_was_measured_is_saved_with_the_weights(tiny_model, images, tmp_path):
+    detector = build(by_image(tiny_model))
+    detector.calibrate(images)
+    detector.save(tmp_path)
+
+    loaded = Detector.load(tmp_path)
+
+    assert torch.equal(loaded.weights["usual_errors"], detector.weights["usual_errors"])
+    assert_equal(loaded.predict(images), detector.predict(images))
+
+
+@pytest.mark.parametrize("paradigm", ["autoencoder", "identity"])
+def test_a_model_that_denoises_nothing_has_no_errors_to_measure(tiny_model, images, paradigm):
+    model = ModelConfig.model_validate_json(json.dumps(tiny_model | {"paradigm": paradigm}))
+    config = build(tiny_model).config.model_copy(update={"model": model})
+    detector = Detector(DiffusionAD(model, SIZE), config)
+
+    detector.calibrate(images)
+
+    assert detector.weights["usual_errors"].tolist() == [0, 0]
+
+
 def test_the_noise_depends_on_the_seed(tiny_model, images):
     scores = [build(tiny_model, seed=seed).predict(images).image_score for seed in (0, 1)]
 

@@ -12,7 +12,14 @@ from diffusionad.runtime.pipeline import image_score
 PARADIGMS = ("autoencoder", "iterative", "ddim", "one_step", "norm_guided")
 GOLDEN = {
     "schedule": {"num_timesteps": 1000, "beta_start": 1e-4, "beta_end": 2e-2},
-    "guidance": {"t_s": 200, "t_b": 400, "tau": 300, "scale": 1.0},
+    "guidance": {
+        "t_s": 200,
+        "t_b": 400,
+        "tau": 300,
+        "scale": 1.0,
+        "t_s_range": None,
+        "local": {"exponent": 0.0, "window_fraction": 0.0},
+    },
     "unet": {
         "base_channels": 32,
         "channel_multipliers": [1, 1, 2],
@@ -98,6 +105,32 @@ def test_a_net_that_draws_the_image_predicts_the_noise_around_it(tiny_model, x_0
 
     torch.testing.assert_close(drawn, expected, atol=1e-10, rtol=0)
     torch.testing.assert_close(exact, epsilon.double(), atol=1e-10, rtol=0)
+
+
+def test_guidance_by_pixel_and_by_image_change_the_reconstruction_and_take_as_many_passes(tiny_model, x_0):
+    local = {"exponent": 1.0, "window_fraction": 0.2}
+    answers, images = [], []
+    for change in ({}, {"local": local}, {"t_s_range": [5, 35]}):
+        model = build(tiny_model | {"guidance": tiny_model["guidance"] | change})
+        model.reconstructor.register_forward_pre_hook(lambda _module, inputs: images.append(len(inputs[0])))
+        with torch.no_grad():
+            answers.append(model.reconstruct(x_0, keyed_noise(x_0)))
+
+    assert sum(images) == 3 * model.denoiser_passes("norm_guided") * len(x_0)
+    assert not torch.allclose(answers[1], answers[0])
+    assert not torch.allclose(answers[2], answers[0])
+
+
+def test_training_with_guidance_by_pixel_sees_what_inference_will_see(tiny_model, x_0):
+    local = {"exponent": 1.0, "window_fraction": 0.2}
+    model = build(tiny_model | {"guidance": tiny_model["guidance"] | {"local": local}})
+    noise, none = keyed_noise(x_0), torch.tensor([False, False])
+    draws = Draws(torch.tensor([20, 20]), torch.tensor([40, 40]), noise(20), noise(40), none, ~none)
+
+    with torch.no_grad():
+        output = model(x_0, draws)
+
+        torch.testing.assert_close(output.x_0_hat, model.reconstruct(x_0, noise), atol=1e-5, rtol=0)
 
 
 def test_guided_without_scale_is_one_step(tiny_model, x_0):
@@ -246,6 +279,8 @@ def test_the_same_generator_draws_the_same(tiny_model):
         ({"t_s": 40}, "guidance needs t_s < t_b < num_timesteps, got t_s=40 t_b=40"),
         ({"t_b": 100}, "guidance needs t_s < t_b < num_timesteps"),
         ({"tau": 100}, "guidance.tau must be below num_timesteps, got 100 and 100"),
+        ({"t_s_range": [30, 20]}, r"t_s_range must rise and end below t_b, got \[30, 20\] with t_b=40"),
+        ({"t_s_range": [30, 40]}, "t_s_range must rise and end below t_b"),
     ],
 )
 def test_timesteps_out_of_order_are_refused(tiny_model, change, text):

@@ -24,6 +24,8 @@ FEW = {
     "trainings": [],
     "noise_scales": [2],
     "guidance_scales": [2.0],
+    "t_s_ranges": [[200, 400]],
+    "local_exponents": [1.0],
     "patchcore_size": None,
 }
 
@@ -250,6 +252,8 @@ def test_one_row_stands_once_though_two_tables_of_the_paper_have_it():
         trainings=("one_step",),
         noise_scales=(50,),
         guidance_scales=(0.5,),
+        t_s_ranges=((3, 5),),
+        local_exponents=(2.0,),
         patchcore_size=(64, 64),
     )
 
@@ -258,3 +262,4 @@ def test_one_row_stands_once_though_two_tables_of_the_paper_have_it():
     assert len(names) == len(set(names))
     assert {"norm_guided-as-ddim", "one_step-as-norm_guided", "one_step-as-ddim", "patchcore-as-patchcore"} <= {*names}
     assert {"norm_guided-as-one_step-t50", "norm_guided-as-norm_guided-w0.5"} <= {*names}
+    assert {"norm_guided-as-norm_guided-t3to5", "norm_guided-as-norm_guided-local2"} <= {*names}

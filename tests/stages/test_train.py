@@ -140,6 +140,17 @@ def test_a_training_that_broke_goes_on_from_its_last_good_state(paths, model, tr
     assert not list(Path("broken").iterdir())
 
 
+def test_a_model_knows_the_errors_of_normal_images_held_out_of_training(paths, model, training):
+    train(SIZE, model, training, OPERATING_POINT, paths=paths, state=Path("state"))
+    detector = Detector.load(paths.model)
+    kept = detector.weights["usual_errors"].clone()
+
+    detector.calibrate(detector.read([paths.images / f"val/{index}.png" for index in range(6, 10)]))
+
+    assert 0 < float(kept[0]) < float(kept[1])
+    torch.testing.assert_close(detector.weights["usual_errors"], kept, atol=1e-6, rtol=0)
+
+
 def test_the_rival_goes_through_the_same_stages(paths):
     memorise(SIZE, PATCHCORE, OPERATING_POINT, 0, paths=paths)
     figures = EvaluationConfig.model_validate(

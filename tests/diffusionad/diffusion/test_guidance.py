@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from diffusionad.diffusion.guidance import blend_weight, reconstruct
+from diffusionad.diffusion.guidance import LocalConfig, blend, blend_weight, local_weight, reconstruct
 from diffusionad.diffusion.process import predict_x_0, q_sample
 
 T_S, T_B = torch.tensor([200, 100]), torch.tensor([400, 500])
@@ -132,3 +132,77 @@ def test_a_big_step_not_above_the_small_one_is_refused(schedule, batch):
 
     with pytest.raises(ValueError, match=r"every t_b must be above its t_s; got t_s=\[200, 100\], t_b=\[400, 100\]"):
         reconstruct(predicts(x_0, x_0), schedule, 1.0, x_0, T_S, torch.tensor([400, 100]), epsilon_s, epsilon_b)
+
+
+def test_an_exponent_of_zero_is_the_papers_one_w(schedule, batch):
+    x_0, epsilon_s, epsilon_b = batch
+    wrong_s, wrong_b = epsilon_s + 0.05, epsilon_b - 0.3 * epsilon_s
+    drawn = (x_0, T_S, T_B, epsilon_s, epsilon_b)
+
+    plain = reconstruct(predicts(wrong_s, wrong_b), schedule, 0.7, *drawn)
+    local = reconstruct(predicts(wrong_s, wrong_b), schedule, 0.7, *drawn, LocalConfig(exponent=0, window_fraction=0.5))
+
+    assert torch.equal(local.x_0_hat, plain.x_0_hat)
+    spread = local_weight(0.7, x_0, x_0 + epsilon_b, LocalConfig(exponent=0, window_fraction=0.5))
+    assert torch.equal(spread, torch.full((2, 1, 4, 4), 0.7))
+
+
+@pytest.mark.parametrize("exponent", [0.5, 1.0, 3.0])
+def test_where_the_error_is_the_same_everywhere_the_weight_is_too(exponent):
+    x_0 = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0)) / 2
+    weight = torch.tensor([0.2, 0.4]).reshape(2, 1, 1, 1)
+
+    spread = local_weight(weight, x_0, x_0 + 0.1, LocalConfig(exponent=exponent, window_fraction=0.3))
+
+    torch.testing.assert_close(spread, weight.expand(2, 1, 16, 16), atol=1e-5, rtol=0)
+
+
+def test_the_weight_follows_the_error_of_its_own_image_and_keeps_its_mean():
+    """With exponent 1 and no smoothing, weight(p) = weight e(p) / mean e."""
+    x_0 = torch.zeros(2, 3, 16, 16)
+    x_0_hat_b = torch.full_like(x_0, 0.1)
+    x_0_hat_b[0, :, 4:8, 4:8] = 0.3
+    error = x_0_hat_b.mean(dim=1, keepdim=True)
+
+    spread = local_weight(0.2, x_0, x_0_hat_b, LocalConfig(exponent=1.0, window_fraction=0.0))
+
+    torch.testing.assert_close(spread, 0.2 * error / error.mean(dim=(2, 3), keepdim=True))
+    torch.testing.assert_close(spread.mean(dim=(1, 2, 3)), torch.tensor([0.2, 0.2]))
+    assert float(spread[1].std()) < 1e-6
+
+
+def test_errors_are_averaged_over_a_square_that_the_rim_cuts_off():
+    x_0, x_0_hat_b = torch.zeros(1, 1, 10, 10), torch.zeros(1, 1, 10, 10)
+    x_0_hat_b[0, 0, 0, 0] = 1.0
+
+    spread = local_weight(0.01, x_0, x_0_hat_b, LocalConfig(exponent=1.0, window_fraction=0.2))[0, 0]
+
+    assert bool((spread[:2, :2] > 0).all())
+    assert int((spread > 0).sum()) == 4
+    assert float(spread[0, 0] / spread[1, 1]) == pytest.approx(9 / 4)
+
+
+@pytest.mark.parametrize(("weight", "limit"), [(0.3, 1.0), (1.6, 1.6)])
+def test_no_pixel_is_pushed_beyond_the_big_step_unless_all_are(weight, limit):
+    x_0, x_0_hat_b = torch.zeros(1, 1, 20, 20), torch.full((1, 1, 20, 20), 0.01)
+    x_0_hat_b[0, 0, 5, 5] = 0.9
+
+    spread = local_weight(weight, x_0, x_0_hat_b, LocalConfig(exponent=2.0, window_fraction=0.0))
+
+    assert float(spread.max()) == pytest.approx(limit)
+
+
+def test_a_perfect_reconstruction_is_given_back():
+    """No error anywhere: nothing is divided by zero."""
+    x_0 = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+    spread = local_weight(0.5, x_0, x_0, LocalConfig(exponent=1.0, window_fraction=0.1))
+
+    assert torch.equal(blend(x_0, x_0, spread), x_0)
+
+
+def test_no_gradient_passes_through_where_the_weight_lies():
+    x_0 = torch.zeros(1, 1, 4, 4)
+    x_0_hat_b = torch.full((1, 1, 4, 4), 0.5, requires_grad=True)
+
+    assert not local_weight(0.5, x_0, x_0_hat_b, LocalConfig(exponent=0.5, window_fraction=0.0)).requires_grad

@@ -39,6 +39,16 @@ def written(build, tmp_path):
         {"paradigm": "one_step"},
         {"paradigm": "autoencoder"},
         {"segmenter_sees": "features"},
+        {
+            "guidance": {
+                "t_s": 20,
+                "t_b": 40,
+                "tau": 30,
+                "scale": 1.0,
+                "t_s_range": None,
+                "local": {"exponent": 1.0, "window_fraction": 0.2},
+            }
+        },
     ],
     ids=str,
 )

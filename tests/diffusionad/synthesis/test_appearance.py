@@ -17,7 +17,7 @@ def only(config, source, count=3):
 @pytest.mark.parametrize("source", SOURCES)
 def test_an_appearance_has_the_shape_type_and_range_of_an_image(config, source, normal, textures):
     for seed in range(20):
-        appearance = draw_appearance(only(config, source), normal, textures, np.random.default_rng(seed))
+        appearance, _ = draw_appearance(only(config, source), normal, textures, np.random.default_rng(seed))
 
         assert appearance.shape == normal.shape
         assert appearance.dtype == np.float32
@@ -29,13 +29,13 @@ def test_an_appearance_has_the_shape_type_and_range_of_an_image(config, source, 
 def test_on_a_grey_image_every_appearance_is_grey(config, source, normal, textures):
     grey = np.repeat(normal[..., :1], 3, axis=2)
     for seed in range(20):
-        appearance = draw_appearance(only(config, source), grey, textures, np.random.default_rng(seed))
+        appearance, _ = draw_appearance(only(config, source), grey, textures, np.random.default_rng(seed))
         assert np.ptp(appearance, axis=2).max() == 0
 
 
 def test_on_a_coloured_image_textures_keep_their_colours(config, normal, textures):
     appearances = [
-        draw_appearance(only(config, "texture"), normal, textures, np.random.default_rng(s)) for s in range(9)
+        draw_appearance(only(config, "texture"), normal, textures, np.random.default_rng(s)).image for s in range(9)
     ]
 
     assert max(np.ptp(a, axis=2).max() for a in appearances) > 0.1
@@ -45,9 +45,15 @@ def test_without_augmenters_a_texture_is_one_of_the_bank(config, normal, rng):
     bank = Textures(config.textures.model_copy(update={"count": 1}), (64, 64))
     texture = bank.draw(np.random.default_rng(0))
 
-    appearance = draw_appearance(only(config, "texture", count=0), normal, bank, rng)
+    appearance, _ = draw_appearance(only(config, "texture", count=0), normal, bank, rng)
 
     assert any(np.array_equal(appearance, texture[::i, ::j]) for i in (1, -1) for j in (1, -1))
+
+
+def test_what_replaces_the_image_is_told_from_what_changes_it(config, normal, textures, rng):
+    pasted = [source for source in SOURCES if draw_appearance(only(config, source), normal, textures, rng).is_pasted]
+
+    assert pasted == ["texture", "itself", "moved"]
 
 
 @pytest.mark.parametrize("size", [(64, 64), (30, 45)])

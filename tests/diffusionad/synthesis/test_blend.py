@@ -3,7 +3,9 @@ import pytest
 from scipy import ndimage
 
 from diffusionad.synthesis import blend as blend_module
+from diffusionad.synthesis.appearance import Appearance
 from diffusionad.synthesis.blend import blend, synthesize
+from diffusionad.synthesis.seamless import sew
 from diffusionad.synthesis.textures import Textures
 
 SEEDS = range(60)
@@ -81,7 +83,7 @@ def test_the_drawn_opacity_weights_the_normal_image_and_keeps_its_range(
     config, normal, foreground, textures, monkeypatch
 ):
     """With a known appearance, eq. (12) can be solved for beta."""
-    monkeypatch.setattr(blend_module, "draw_appearance", lambda *_: 1 - normal)
+    monkeypatch.setattr(blend_module, "draw_appearance", lambda *_: Appearance(1 - normal, is_pasted=True))
     opacities = []
     for seed in SEEDS:
         synthetic = draw(config, normal, foreground, textures, seed)
@@ -144,3 +146,31 @@ def test_settings_that_draw_no_soft_edge_change_no_other_draw(config, normal, fo
     for seed in range(10):
         first, second = (draw(c, normal, foreground, textures, seed) for c in (config, other))
         assert first.image.tobytes() == second.image.tobytes()
+
+
+def test_pasted_anomalies_are_sewn_in_as_often_as_asked_for_and_shades_never(
+    config, normal, foreground, textures, monkeypatch
+):
+    """Whether one was sewn shows against the same draw without sewing."""
+    always = config.model_copy(update={"seamless_probability": 1.0})
+    halved = config.model_copy(update={"seamless_probability": 0.5})
+    for is_pasted, rates in ((True, (0.0, 0.3, 1.0)), (False, (0.0, 0.0, 0.0))):
+        appearance = Appearance(np.zeros_like(normal), is_pasted)
+        monkeypatch.setattr(blend_module, "draw_appearance", lambda *_, drawn=appearance: drawn)
+        plain = [draw(config, normal, foreground, textures, seed) for seed in SEEDS]
+        for settings, rate in zip((config, halved, always), rates, strict=True):
+            drawn = [draw(settings, normal, foreground, textures, seed) for seed in SEEDS]
+            assert all(np.array_equal(a.mask, b.mask) for a, b in zip(plain, drawn, strict=True))
+            sewn = np.mean([not np.array_equal(a.image, b.image) for a, b in zip(plain, drawn, strict=True)])
+            assert rate <= sewn <= rate + 0.4
+
+
+def test_a_sewn_anomaly_is_blended_as_any_other(config, normal, foreground, textures, monkeypatch):
+    appearance = np.random.default_rng(3).random(normal.shape, dtype=np.float32)
+    monkeypatch.setattr(blend_module, "draw_appearance", lambda *_: Appearance(appearance, is_pasted=True))
+    always = config.model_copy(update={"seamless_probability": 1.0, "opacity": (0.25, 0.25)})
+
+    synthetic = draw(always, normal, foreground, textures, 0)
+
+    expected = blend(normal, synthetic.mask, sew(normal, synthetic.mask, appearance), 0.25)
+    np.testing.assert_array_equal(synthetic.image, expected)

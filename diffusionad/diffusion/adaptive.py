@@ -1,0 +1,74 @@
+"""A small step t_s for each image, by the error of its reconstruction from the big step.
+
+The paper (arXiv:2303.08730) names noise scales that adapt to the image as an open point. Here the pass at t_b comes
+first. An image that it reconstructs as well as the best of the normal images gets the smallest t_s and keeps its
+detail; one that it reconstructs as badly as the worst of them, or worse, gets the largest, which wipes out more. That
+takes two passes an image, as norm guidance does.
+"""
+
+import torch
+from torch import Tensor
+
+from diffusionad.diffusion.guidance import Denoiser, GuidanceConfig, guide, one_step
+from diffusionad.diffusion.schedule import NoiseSchedule
+
+
+def reconstruct_adaptively(
+    denoiser: Denoiser,
+    schedule: NoiseSchedule,
+    guidance: GuidanceConfig,
+    usual: Tensor,
+    x_0: Tensor,
+    epsilon_s: Tensor,
+    epsilon_b: Tensor,
+) -> Tensor:
+    """Reconstruct x_0 by norm guidance, each image with a t_s of its own.
+
+    Args:
+        denoiser: epsilon_theta.
+        schedule: Supplies alpha_bar_t.
+        guidance: Supplies t_b, the range of t_s and the strength.
+        usual: Of `choose_t_s`.
+        x_0: Images in [-1, 1] or a part of it, shape (B, C, H, W).
+        epsilon_s: Standard normal noise for t_s, shape of x_0.
+        epsilon_b: Standard normal noise for t_b, shape of x_0.
+
+    Returns:
+        Clamped to [-1, 1], shape of x_0.
+    """
+    assert guidance.t_s_range is not None  # noqa: S101  # who calls this has looked
+    x_0_hat_b = one_step(denoiser, schedule, x_0, torch.full((len(x_0),), guidance.t_b), epsilon_b)
+    t_s = choose_t_s(image_error(x_0, x_0_hat_b), usual, guidance.t_s_range)
+    x_0_hat_s = one_step(denoiser, schedule, x_0, t_s, epsilon_s)
+    return guide(schedule, guidance.scale, guidance.local, x_0, t_s, x_0_hat_s, x_0_hat_b)
+
+
+def image_error(x_0: Tensor, x_0_hat_b: Tensor) -> Tensor:
+    """Mean of |clamp(x_0_hat_b) - x_0| over an image, shape (B,).
+
+    Args:
+        x_0: Images, shape (B, C, H, W).
+        x_0_hat_b: Their one-step reconstructions from t_b, unclamped.
+    """
+    error: Tensor = (x_0_hat_b.clamp(-1, 1) - x_0).abs().flatten(1).mean(dim=1)
+    return error
+
+
+def choose_t_s(error: Tensor, usual: Tensor, t_s_range: tuple[int, int]) -> Tensor:
+    """Choose t_s in proportion to the error, shape (B,), int64.
+
+        t_s = low + (high - low) clip((e - e_low) / (e_high - e_low), 0, 1), rounded
+
+    Args:
+        error: e, of `image_error`, shape (B,).
+        usual: e_low and e_high, the smallest and the largest error of normal images that the model was not trained on.
+        t_s_range: low and high.
+
+    Example:
+        >>> choose_t_s(torch.tensor([0.05, 0.2, 0.9]), torch.tensor([0.1, 0.5]), (100, 300)).tolist()
+        [100, 150, 300]
+    """
+    low, high = t_s_range
+    smallest, largest = usual.to(error)
+    share: Tensor = ((error - smallest) / (largest - smallest).clamp(min=1e-9)).clamp(0, 1)
+    return (low + (high - low) * share).round().long()
