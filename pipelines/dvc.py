@@ -98,13 +98,13 @@ def reproduce_stage(
     return "restored" if any("is cached - skipping run" in line for line in said) else "unchanged"
 
 
-def changed_stages(target: str) -> list[str] | None:
-    """List the stages, of `target` and those before it, whose code, settings, data or outs are not those of dvc.lock.
+def changed_stages(*targets: str) -> list[str] | None:
+    """List the stages, of targets and those before them, whose code, settings, data or outs are not those of dvc.lock.
 
     None if that cannot be told: no DVC repository here, or no such stage.
     """
     # Another process may hold DVC's lock for a moment.
-    command = _command("--wait-for-lock", "status", "--json", "--with-deps", target)
+    command = _command("--wait-for-lock", "status", "--json", "--with-deps", *targets)
     done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
     return None if done.returncode else sorted(json.loads(done.stdout))
 

@@ -3,6 +3,7 @@
 Exit status: 0 completed, 1 failed, 3 the gate refused. The last line says what came of it.
 """
 
+import importlib
 import json
 import sys
 from typing import Any
@@ -10,24 +11,23 @@ from typing import Any
 from prefect.client.schemas.objects import State
 from prefect.flows import Flow
 
-from pipelines.retraining_flow import retraining
-from pipelines.scoring_flow import scoring
-from pipelines.sweep_flow import sweep
-from pipelines.training_flow import REFUSED, training
+from pipelines.launcher import AWAIT, START_S
+from pipelines.prefect_server import check_server
+from pipelines.states import REFUSED
 
-FLOWS: dict[str, Flow[..., State[Any]]] = {
-    "training": training,
-    "retraining": retraining,
-    "scoring": scoring,
-    "sweep": sweep,
-}
 STATUS_REFUSED = 3
 
 
 def main() -> None:
     """Run the flow that the command line names, with its parameters as JSON."""
     name, parameters = sys.argv[1], json.loads(sys.argv[2])
-    state: State[Any] = FLOWS[name](**parameters, return_state=True)
+    # Of the four only this one: each loads libraries of its own.
+    flow: Flow[..., State[Any]] = getattr(importlib.import_module(f"pipelines.{name}_flow"), name)
+    try:
+        check_server(START_S if AWAIT in sys.argv[3:] else 0)
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+    state: State[Any] = flow(**parameters, return_state=True)
     if not state.is_completed():
         sys.exit(f"error: {' '.join((state.message or str(state.name)).split())}")
     sys.stdout.write(f"{name}: {state.message or state.name}\n")

@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -26,6 +27,11 @@ HOME = Path(".local", "prefect")
 START_S = 600
 """A server may take to answer."""
 PORT = "4200"
+SERVER = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
+SERVER += ["--host", "127.0.0.1", "--log-level", "error", "--lifespan", "on"]
+EPHEMERAL = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+"""The server that Prefect itself starts for a flow without one; it would begin only once the flow has loaded."""
+AWAIT = "await-server"
 LOCK_S = 600
 
 
@@ -33,10 +39,19 @@ def launch_flow(name: str, parameters: Mapping[str, Any]) -> int:
     """Run a flow and return its exit status; without PREFECT_API_URL on a server of its own.
 
     Raises:
-        ValueError: If Prefect's database cannot be made.
+        ValueError: If Prefect's database cannot be made, or the server does not come up.
     """
+    environment = prepare()
     command = [sys.executable, "-m", "pipelines.flow_process", name, json.dumps(parameters)]
-    with _stopped_by_signals(), _session(command, prepare()) as process:
+    with _stopped_by_signals(), contextlib.ExitStack() as stack:
+        if environment.get("PREFECT_API_URL"):
+            return stack.enter_context(_session(command, environment)).wait()
+        port = _free_port()
+        server = stack.enter_context(_session([*SERVER, "--port", str(port)], environment | EPHEMERAL))
+        environment["PREFECT_API_URL"] = f"http://127.0.0.1:{port}/api"
+        # Side by side: both take seconds to load.
+        process = stack.enter_context(_session([*command, AWAIT], environment))
+        _await_server(server, environment["PREFECT_API_URL"])
         return process.wait()
 
 
@@ -115,6 +130,12 @@ def _stopped_by_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 def _await_server(server: subprocess.Popen[bytes], url: str) -> None:

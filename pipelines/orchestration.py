@@ -42,7 +42,7 @@ class OrchestrationConfig(Section):
     notify: str | None = Field(
         pattern=r"^[a-z0-9-]+/[a-z0-9-]+$", description="a notification block of Prefect, type/name; null for none"
     )
-    push: bool = Field(description="whether a retraining ends with `dvc push`, where a remote is configured")
+    push: bool = Field(description="whether a retraining runs `dvc push` before the gate judges, if there is a remote")
     scoring_batch: int = Field(ge=1, description="images that are scored and written at a time")
     sweep: SweepConfig
     drift: DriftConfig

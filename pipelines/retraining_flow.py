@@ -20,7 +20,8 @@ from pipelines.dvc_index import has_remote
 from pipelines.flow_report import run_name, tell
 from pipelines.orchestration import OrchestrationConfig, read_orchestration
 from pipelines.patience import ERRORS, attempt
-from pipelines.training_flow import UNCHANGED, Result, failed, final_state, train_and_judge
+from pipelines.states import UNCHANGED
+from pipelines.training_flow import Result, failed, final_state, judge, train
 from pipelines.workspace import carry_over, commit_lock, git, workspace
 
 REMOTE = "origin"
@@ -85,8 +86,14 @@ def _retrain(
             carry_over(state.stages if state else {}, folder)
         # DVC does not see what lies at the source: it is told which downloads to repeat.
         downloads = frozenset(f"download@{key}" for key in changed if force or _is_other_data(now[key], last[key]))
-        result = train_and_judge(find(*_names(entries, name)), config, downloads)
-        _keep(name, result, config, folder, commit=commit, publish=publish)
+        entries = find(*_names(entries, name))
+        trained = train(entries, config, downloads)
+        # First: a champion whose data and model nobody else can have would be half a promotion.
+        if config.push and has_remote(folder):
+            attempt(_push, "push", config.retry_wait_s, folder, config.stage_timeout_s)
+        result = judge(entries, config, trained)
+        if commit:
+            _commit(name, result, folder, publish=publish)
         for key, state in now.items():
             write_state(key, state._replace(stages=locked_stages(key, folder)), checkout)
     return final_state(result)
@@ -101,12 +108,13 @@ def _is_other_data(now: State, last: State | None) -> bool:
     return last is not None and now.data != last.data
 
 
-def _keep(name: str, result: Result, config: OrchestrationConfig, folder: Path, *, commit: bool, publish: bool) -> None:
-    """Bring data and dvc.lock to where others find them."""
-    if config.push and has_remote(folder):
-        say = get_run_logger().info
-        attempt(stream_dvc, "push", config.retry_wait_s, folder, say, config.stage_timeout_s, "--wait-for-lock", "push")
-    if commit and git(folder, "status", "--porcelain", "--", "dvc.lock"):
+def _push(folder: Path, timeout_s: float) -> None:
+    """Bring data and models to where others find them."""
+    stream_dvc(folder, get_run_logger().info, timeout_s, "--wait-for-lock", "push")
+
+
+def _commit(name: str, result: Result, folder: Path, *, publish: bool) -> None:
+    if git(folder, "status", "--porcelain", "--", "dvc.lock"):
         branch = f"retraining/{name}/{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
         commit_lock(branch, f"Retrain {name}: {result.summary()}", folder)
         get_run_logger().info("dvc.lock is committed on branch %s", branch)

@@ -18,8 +18,9 @@ from pydantic import ValidationError
 
 from pipelines.catalogue import find
 from pipelines.orchestration import OrchestrationConfig, ScheduleConfig, read_orchestration
+from pipelines.prefect_server import check_server
 from pipelines.retraining_flow import retraining
-from pipelines.scoring_flow import DRIFTED, resource_of, scoring
+from pipelines.scoring_flow import DRIFT_EVENT, resource_of, scoring
 from pipelines.sweep_flow import sweep
 from pipelines.training_flow import training
 
@@ -76,12 +77,13 @@ def _schedule(dataset: str, schedule: ScheduleConfig) -> CronSchedule:
 
 def _on_drift(dataset: str) -> list[DeploymentEventTrigger]:
     match = {"prefect.resource.id": resource_of(dataset, "*")}
-    return [DeploymentEventTrigger(name=f"retrain {dataset} on drift", expect={DRIFTED}, match=match)]
+    return [DeploymentEventTrigger(name=f"retrain {dataset} on drift", expect={DRIFT_EVENT}, match=match)]
 
 
 def main() -> None:
     """Serve until stopped."""
     try:
+        check_server()
         served = list(deployments(read_orchestration()))
     except ValueError as error:
         sys.exit(f"error: {error}")

@@ -29,6 +29,7 @@ from pipelines.flow_report import run_name, tell
 from pipelines.orchestration import OrchestrationConfig, read_orchestration
 from pipelines.passing import PassingError
 from pipelines.patience import ERRORS, attempt
+from pipelines.states import DRIFTED
 from pipelines.store import connect
 from pipelines.training_flow import failed
 from stages.fetch import FetchConfig
@@ -36,7 +37,7 @@ from stages.files import write_json
 from stages.params import read_section
 
 OUT = Path(".local", "scores")
-DRIFTED = "diffusionad.drifted"
+DRIFT_EVENT = "diffusionad.drifted"
 """The event on which an automation retrains."""
 
 
@@ -83,7 +84,7 @@ def _score(entry: Entry, source: str, out: Path) -> State[Any]:
     drift = measure_drift(config.drift, _numbers(table["score"]), _reference(client, entry, version))
     _record(entry, version, table, drift, folder, config)
     message = f"{len(table)} images scored by version {version}, {int(table['error'].notna().sum())} of them no images"
-    return Completed(name="Drifted" if drift.drifted else "Completed", message=message)
+    return Completed(name=DRIFTED if drift.drifted else "Completed", message=message)
 
 
 def _is_known(client: MlflowClient, entry: Entry) -> bool:
@@ -145,5 +146,5 @@ def _record(
     if drift.drifted:
         text = f"distance {drift.distance:.2f} over the last {drift.images} images, version {version}"
         get_run_logger().warning("scores of %s drifted: %s", entry.model_name, text)
-        emit_event(DRIFTED, {"prefect.resource.id": resource_of(*entry.paths)}, payload=content)
+        emit_event(DRIFT_EVENT, {"prefect.resource.id": resource_of(*entry.paths)}, payload=content)
         tell(config.notify, f"scores of {entry.model_name} drifted", text)

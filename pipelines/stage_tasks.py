@@ -9,7 +9,7 @@ from prefect.futures import PrefectFuture, as_completed
 from prefect.logging import get_run_logger
 
 from pipelines.catalogue import Entry
-from pipelines.dvc import Outcome, reproduce_stage
+from pipelines.dvc import Outcome, changed_stages, reproduce_stage
 from pipelines.live import follow
 from pipelines.orchestration import OrchestrationConfig
 from pipelines.patience import patient
@@ -52,6 +52,9 @@ def run_stages(
         StagesError: If stages failed.
     """
     run = patient(_run_stage, "stage", "{stage}", config.retry_wait_s)
+    # Once for all: DVC takes a second to start, which would be spent on each stage that has nothing to do.
+    changed = changed_stages(*needs)
+    stale = force | (needs.keys() if changed is None else set(changed))
     by_key = {entry.key: entry for entry in entries}
     done, failures = Done({}, {}), dict[str, str]()
     futures: dict[str, FUTURE] = {}
@@ -60,9 +63,13 @@ def run_stages(
         for stage, need in needs.items():
             if len(running) < config.stages_at_once and stage not in futures and need <= done.outcomes.keys():
                 before = [futures[name] for name in sorted(need)]
+                is_stale = stage in stale or any(done.outcomes[name] != "unchanged" for name in need)
                 followed = _followed(stage, by_key)
                 future: FUTURE = run.submit(
-                    stage, Path.cwd(), followed, client, config, force=stage in force, wait_for=before
+                    *(stage, Path.cwd(), followed, client, config),
+                    is_stale=is_stale,
+                    force=stage in force,
+                    wait_for=before,
                 )
                 futures[stage], running[future] = future, stage
         if not running:
@@ -91,9 +98,18 @@ def _followed(stage: str, by_key: Mapping[str, Entry]) -> Entry | None:
 
 
 def _run_stage(
-    stage: str, folder: Path, entry: Entry | None, client: MlflowClient, config: OrchestrationConfig, *, force: bool
+    stage: str,
+    folder: Path,
+    entry: Entry | None,
+    client: MlflowClient,
+    config: OrchestrationConfig,
+    *,
+    is_stale: bool,
+    force: bool,
 ) -> tuple[Outcome, str | None]:
     """What DVC did, and the run that followed the training."""
+    if not is_stale:
+        return "unchanged", None
     say, timeout_s = get_run_logger().info, config.stage_timeout_s
     if entry is None:
         return reproduce_stage(stage, folder, say, timeout_s, force=force), None

@@ -3,13 +3,15 @@
 import os
 import subprocess
 import sys
-import urllib.error
 import urllib.request
 from pathlib import Path
 
 import mlflow
 from filelock import FileLock
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.rest_utils import http_request
 
 from pipelines.passing import PassingError
 
@@ -20,6 +22,7 @@ Resolved before use: a worktree that retrains links to that of its checkout, and
 
 PATIENCE_S = 10
 """How long a server may take to answer that it is there; MLflow itself would try for minutes."""
+REFUSED = (401, 403)
 
 
 def connect() -> MlflowClient:
@@ -27,7 +30,7 @@ def connect() -> MlflowClient:
 
     Raises:
         PassingError: If the server does not answer.
-        ValueError: If the embedded store cannot be made.
+        ValueError: If it is of another major version or refuses the log-in, or the embedded store cannot be made.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or _embedded()
     if uri.startswith("http"):
@@ -76,7 +79,17 @@ def _embedded() -> str:
 def _knock(uri: str) -> None:
     try:
         with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PATIENCE_S):  # noqa: S310  # http by the test above
-            return
-    except (OSError, urllib.error.URLError) as error:
+            pass
+        # By MLflow's own way, which logs in.
+        credentials = get_default_host_creds(uri)  # type: ignore[no-untyped-call]  # mlflow types a part of itself
+        answer = http_request(credentials, "/version", "GET", max_retries=0, timeout=PATIENCE_S)  # type: ignore[no-untyped-call]
+    except (OSError, MlflowException) as error:
         reason = getattr(error, "reason", error)
         raise PassingError(f"{uri}: no MLflow server answers there ({reason}); see MLFLOW_TRACKING_URI") from None
+    if answer.status_code in REFUSED:
+        raise ValueError(f"{uri}: MLflow refuses the log-in; see MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD")
+    theirs, ours = answer.text.strip(), mlflow.__version__
+    if theirs.partition(".")[0] != ours.partition(".")[0]:
+        raise ValueError(
+            f"{uri}: MLflow {theirs[:20]} answers there, this is {ours}: both must be of one major version"
+        )

@@ -31,8 +31,9 @@ from pipelines.flow_report import (
 from pipelines.orchestration import OrchestrationConfig, read_orchestration
 from pipelines.patience import ERRORS, attempt, one_line
 from pipelines.promotion import promote
-from pipelines.rules import read_rules
+from pipelines.rules import PromotionConfig, read_rules
 from pipelines.stage_tasks import run_stages
+from pipelines.states import REFUSED
 from pipelines.store import connect
 from pipelines.tracking import track
 from stages.files import atomic_file
@@ -41,8 +42,15 @@ from stages.params import PARAMS
 CHECKED = Path(".local", "settings-checked")
 LAST = ("evaluate", "benchmark")
 """The stages that nothing else needs."""
-REFUSED, UNCHANGED = "Refused", "Unchanged"
-"""Names of completed states."""
+
+
+class Trained(NamedTuple):
+    """What a training hands to its judge."""
+
+    client: MlflowClient
+    rules: PromotionConfig
+    runs: dict[str, str]
+    """MLflow runs that followed a training, by key of the category."""
 
 
 class Result(NamedTuple):
@@ -70,7 +78,8 @@ def training(dataset: str, category: str | None = None) -> State[Any]:
         category: One of its categories; all of them without it.
     """
     try:
-        result = train_and_judge(find(dataset, category), read_orchestration())
+        entries, config = find(dataset, category), read_orchestration()
+        result = judge(entries, config, train(entries, config))
     except ERRORS as error:
         return failed(error)
     except BaseException:
@@ -80,18 +89,16 @@ def training(dataset: str, category: str | None = None) -> State[Any]:
     return final_state(result)
 
 
-def train_and_judge(
-    entries: Sequence[Entry], config: OrchestrationConfig, force: frozenset[str] = frozenset()
-) -> Result:
-    """Run stages, track, register, judge, and promote or report.
+def train(entries: Sequence[Entry], config: OrchestrationConfig, force: frozenset[str] = frozenset()) -> Trained:
+    """Check settings and store, then run stages.
 
     Args:
-        entries: Promoted together or not at all.
+        entries: Categories.
         config: Section `orchestration`.
         force: DVC stages that run though nothing changed.
 
     Raises:
-        ValueError: If settings, a stage, the store or the gate fail.
+        ValueError: If settings, the store or a stage fail.
     """
     rules = read_rules()
     attempt(check_settings, "check settings", ())
@@ -99,12 +106,29 @@ def train_and_judge(
     client = attempt(connect, "connect to MLflow", config.retry_wait_s)
     done = run_stages(needs, entries, client, config, force)
     report_outcomes(done.outcomes)
+    return Trained(client, rules, done.runs)
+
+
+def judge(entries: Sequence[Entry], config: OrchestrationConfig, trained: Trained) -> Result:
+    """Track and register what the stages left, judge it, and promote or report.
+
+    Args:
+        entries: Promoted together or not at all.
+        config: Section `orchestration`.
+        trained: Of the same categories.
+
+    Raises:
+        ValueError: If the store or the gate fail.
+    """
+    client = trained.client
     versions = {
-        entry.model_name: attempt(register, f"register {entry.model_name}", (), client, entry, done.runs.get(entry.key))
+        entry.model_name: attempt(
+            register, f"register {entry.model_name}", (), client, entry, trained.runs.get(entry.key)
+        )
         for entry in entries
     }
     report_metrics(entries)
-    verdict = attempt(promote, "judge", (), client, entries, rules, None)
+    verdict = attempt(promote, "judge", (), client, entries, trained.rules, None)
     report_decision(verdict.decision)
     for entry, candidate, champion in verdict.contests:
         if champion is not None:

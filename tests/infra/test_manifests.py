@@ -14,8 +14,8 @@ from pipelines.orchestration import read_orchestration
 with warnings.catch_warnings():
     # mlflow warns of its own type hints while it is imported.
     warnings.simplefilter("ignore")
-    from pipelines.scoring_flow import DRIFTED, resource_of
-    from pipelines.training_flow import REFUSED, UNCHANGED
+    from pipelines.scoring_flow import DRIFT_EVENT, resource_of
+    from pipelines.states import DRIFTED, REFUSED, UNCHANGED
 
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"
@@ -183,7 +183,7 @@ def test_the_schedules_are_those_of_params_yaml_and_drift_starts_a_retraining():
 
     assert (schedule["cron"], schedule["timezone"]) == (wanted.cron, wanted.timezone)
     assert schedule["slug"]
-    assert trigger["expect"] == [DRIFTED]
+    assert trigger["expect"] == [DRIFT_EVENT]
     assert trigger["match"]["prefect.resource.id"] == resource_of(deployment["name"], "*")
 
 
@@ -204,7 +204,7 @@ def test_an_image_is_made_of_pinned_parts_and_runs_as_nobody_special(path):
 
 def test_a_run_that_ended_in_any_way_is_not_taken_for_one_that_crashed():
     (automation,) = load(INFRA / "automations.yaml")["automations"]
-    ends = {"Completed", "Failed", "Cancelled", "Crashed", "Drifted", REFUSED, UNCHANGED}
+    ends = {"Completed", "Failed", "Cancelled", "Crashed", DRIFTED, REFUSED, UNCHANGED}
 
     assert {f"prefect.flow-run.{name}" for name in ends} | {"prefect.flow-run.heartbeat"} == set(
         automation["trigger"]["expect"]

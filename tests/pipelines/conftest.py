@@ -1,10 +1,13 @@
 """A repository in a temporary folder, whose category `toy/disc` has been through all stages; with its own MLflow."""
 
+import contextlib
 import json
 import shutil
 import subprocess
 import sys
+import threading
 import warnings
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -167,6 +170,31 @@ def client(repository):
 def entry(repository):
     """The only category."""
     return find("toy", "disc")[0]
+
+
+@pytest.fixture
+def answering():
+    """Starts a server that says a text at each path it is given, else 404; gives its address."""
+    with contextlib.ExitStack() as stack:
+
+        def start(texts):
+            class Handler(BaseHTTPRequestHandler):
+                def do_GET(self):
+                    self.send_response(200 if self.path in texts else 404)
+                    self.end_headers()
+                    self.wfile.write(texts.get(self.path, "").encode())
+
+                def log_message(self, *_):
+                    """Say nothing."""
+
+            server = stack.enter_context(HTTPServer(("127.0.0.1", 0), Handler))
+            thread = threading.Thread(target=server.serve_forever)
+            thread.start()
+            stack.callback(thread.join)
+            stack.callback(server.shutdown)
+            return f"http://127.0.0.1:{server.server_port}"
+
+        yield start
 
 
 @pytest.fixture

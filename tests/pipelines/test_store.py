@@ -38,6 +38,19 @@ def test_a_server_that_does_not_answer_is_named_at_once(repository, monkeypatch)
         store.connect()
 
 
+def test_a_server_of_another_major_version_is_refused(repository, monkeypatch, answering):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", answering({"/health": "OK", "/version": "2.22.0"}))
+
+    with pytest.raises(ValueError, match=r"\Ahttp://\S+: MLflow 2\.22\.0 answers there, this is 3\."):
+        store.connect()
+
+
+def test_a_server_of_this_version_is_taken(repository, monkeypatch, answering):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", answering({"/health": "OK", "/version": store.mlflow.__version__}))
+
+    assert store.connect().tracking_uri.startswith("http://")
+
+
 def test_a_database_that_is_none_is_an_error_of_one_line(repository):
     (EMBEDDED / "mlflow.db").write_text("no database")
     (EMBEDDED / "schema").unlink()

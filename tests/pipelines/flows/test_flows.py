@@ -116,6 +116,25 @@ def test_a_category_that_does_not_exist_is_one_line_that_names_those_that_do(her
     assert state.message == "params.yaml: no category toy/z; it holds toy/a"
 
 
+def test_a_source_on_s3_without_credentials_is_one_line_and_moves_nothing(here, monkeypatch):
+    checkout = here("a")
+    dataset = {"layout": "folder", "mirror_names": ["toy"], "terms": None, "licence": "CC0", "licence_url": ""}
+    source = {"non_commercial": False, "foreground": "full", "sources": [{"url": "s3://plates/toy", "sha256": None}]}
+    checkout.change(datasets__toy=dataset | source)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(checkout.root / "none"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+    state = retraining("toy", return_state=True)
+
+    assert state.is_failed()
+    assert state.message == (
+        "s3://plates/toy: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+    )
+    assert not Path(".local", "worktrees").exists()
+
+
 def test_a_retraining_that_overlaps_another_does_nothing_and_says_so(here):
     here("a")
     lock = Path(".local", "retraining", "toy-a.lock")

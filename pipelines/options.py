@@ -1,0 +1,28 @@
+"""What all commands share: which categories are meant, and how something is said."""
+
+import argparse
+import sys
+from typing import TextIO
+
+from pipelines.catalogue import Entry, find
+
+REFUSED = 3
+"""Exit status if the gate refused."""
+
+
+def entries_of(options: argparse.Namespace) -> list[Entry]:
+    """Find the categories that a command line names.
+
+    Raises:
+        ValueError: If it names none, or one that does not exist.
+    """
+    if getattr(options, "all", False):
+        return find(None, None)
+    if options.dataset is None:
+        raise ValueError("which data set? say --dataset, and --category for one of its categories")
+    return find(options.dataset, options.category)
+
+
+def say(text: str, file: TextIO | None = None) -> None:
+    """Print a line."""
+    print(text, file=file or sys.stdout)
