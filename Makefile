@@ -25,7 +25,7 @@ test: setup-dev  ## set up, then run the tests
 
 test-infra: setup-dev  ## the flows against real servers: PostgreSQL, S3, MLflow, Prefect, a worker
 	infra/packages.sh
-	$(BIN)/python -m pytest -m infra tests/infra tests/pipelines/flows
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m infra --numprocesses=2 --dist=loadfile tests/infra tests/pipelines/flows
 
 lint: setup-dev  ## style, types and import rules
 	$(BIN)/ruff check .

@@ -70,6 +70,7 @@ class Composition:
 
     def __init__(self, folder, set_values):
         self.checkout, self.home, self.set_values = folder / "checkout", folder / "home", set_values
+        self.origin = folder / "origin.git"
         names = ("POSTGRES_PORT", "S3_PORT", "CEPH_MON_PORT", "MLFLOW_PORT", "PREFECT_PORT", "WORKER_PORT")
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "PREFECT_"))
@@ -153,7 +154,7 @@ class Composition:
         until = time.monotonic() + PATIENCE_S
         while not condition():
             assert time.monotonic() < until, f"waited in vain for {what}\n{self.logs()}"
-            time.sleep(0.2)
+            time.sleep(0.5)
 
     def logs(self):
         return "\n".join(f"== {log.name}\n{log.read_text()[-3000:]}" for log in (self.home / "log").glob("*.log"))
@@ -217,6 +218,8 @@ def make_checkout(composition, parts):
     deployments = root / "infra" / "prefect.yaml"
     deployments.write_text(deployments.read_text().replace("elpv", "plates").replace("mono", "plate"))
     composition.run("git", "init", "-q", "-b", "main")
+    composition.run("git", "init", "-q", "--bare", str(composition.origin))
+    composition.run("git", "remote", "add", "origin", str(composition.origin))
     composition.run(sys.executable, "-m", "dvc", "remote", "add", "--default", "store", "s3://dvc/plates")
     composition.change(
         datasets__plates=DATASET | {"sources": [{"url": str(parts), "sha256": None}]},

@@ -7,12 +7,15 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
 pytestmark = [pytest.mark.infra, pytest.mark.slow]
 MODEL = "models/plates/plate/model.safetensors"
 SEEDS = itertools.count(1)
+OUTAGE_S = 60
+RETRY_WAIT_S = [5, 10, 20, 40]
 
 
 def digest(path):
@@ -22,24 +25,22 @@ def digest(path):
 @pytest.fixture(scope="module")
 def trained(composition):
     """A first retraining, from the photographs to the champion, asked for through the API."""
-    run = composition.trigger("retraining/plates", dataset="plates", commit=True)
+    run = composition.trigger("retraining/plates", dataset="plates", publish=True)
     state = composition.end_of(run)
     assert state["name"] == "Completed", [state, composition.log_of(run), composition.logs()]
     return run
 
 
 def clone(composition, branch, folder):
-    """Another machine: a clone of the branch, with what `dvc pull` brings from S3."""
-    composition.run("git", "clone", "-q", "--branch", branch, str(composition.checkout), str(folder))
+    """Another machine: a clone of the branch that was published, with what `dvc pull` brings from S3."""
+    composition.run("git", "clone", "-q", "--branch", branch, str(composition.origin), str(folder))
     composition.run(sys.executable, "-m", "dvc", "pull", "-q", folder=folder)
     return folder
 
 
 def branches(composition):
-    listed = composition.run(
-        "git", "branch", "--list", "--format=%(refname:short)", "--sort=committerdate", "retraining/*"
-    )
-    return listed.stdout.split()
+    command = ("git", "branch", "--list", "--format=%(refname:short)", "--sort=committerdate", "retraining/*")
+    return composition.run(*command, folder=composition.origin).stdout.split()
 
 
 def test_what_a_retraining_made_is_found_by_other_machines(composition, trained, tmp_path):
@@ -92,7 +93,7 @@ def test_a_worker_that_died_in_a_training_goes_on_and_ends_in_the_same_bytes(com
 
     # Its machine is gone without a word: it holds its deployment until its lease ends.
     def resumed():
-        run = composition.trigger("retraining/plates", dataset="plates", commit=True)
+        run = composition.trigger("retraining/plates", dataset="plates", publish=True)
         return composition.end_of(run)["type"] != "CANCELLED" and run
 
     run = next(run for run in iter(resumed, None) if run)
@@ -109,11 +110,20 @@ def test_a_worker_that_died_in_a_training_goes_on_and_ends_in_the_same_bytes(com
 
 @pytest.mark.parametrize("server", ["prefect", "postgres", "s3", "mlflow"])
 def test_a_server_that_is_gone_for_a_while_loses_no_run_and_promotes_nothing_by_half(composition, trained, server):
+    """Prefect and PostgreSQL are restarted, S3 and MLflow are gone for a minute."""
     before = composition.champion()
     composition.change(training__seed=next(SEEDS))
     run = composition.trigger("retraining/plates", dataset="plates")
     composition.wait_for(composition.in_training, "a training")
     composition.local("down", server)
+    if server in ("s3", "mlflow"):
+        back = time.monotonic() + OUTAGE_S
+        # Meanwhile somebody asks for another run of the same.
+        second = composition.end_of(composition.trigger("retraining/plates", dataset="plates"))
+        assert (second["type"], second["message"]) == ("CANCELLED", "Deployment concurrency limit reached.")
+        time.sleep(max(0, back - time.monotonic()))
+    if server == "s3":
+        composition.wait_for(lambda: any("Retry 1/" in line for line in composition.log_of(run)), "a push in vain")
     composition.local("up", server)
 
     state = composition.end_of(run)
@@ -130,18 +140,33 @@ def test_a_server_that_is_gone_for_a_while_loses_no_run_and_promotes_nothing_by_
         assert composition.champion() != before
 
 
-def test_without_mlflow_a_retraining_fails_by_its_name_and_works_once_it_is_back(composition, trained):
+def test_without_mlflow_a_retraining_fails_by_its_name(composition, trained):
     before = composition.champion()
-    composition.change(training__seed=next(SEEDS))
+    composition.change(training__seed=next(SEEDS), orchestration__retry_wait_s=[1])
     composition.local("down", "mlflow")
-    failed = composition.end_of(composition.trigger("retraining/plates", dataset="plates"))
-    composition.local("up", "mlflow")
 
+    failed = composition.end_of(composition.trigger("retraining/plates", dataset="plates"))
+
+    composition.local("up", "mlflow")
+    composition.change(orchestration__retry_wait_s=RETRY_WAIT_S)
     assert failed["type"] == "FAILED"
     assert "no MLflow server answers there" in failed["message"]
     assert composition.champion() == before
-    assert composition.end_of(composition.trigger("retraining/plates", dataset="plates"))["name"] == "Completed"
-    assert composition.champion() != before
+
+
+def test_without_credentials_of_s3_a_retraining_fails_and_promotes_nothing(composition, trained):
+    before = composition.champion()
+    composition.change(training__seed=next(SEEDS))
+
+    unset = ("-u", "AWS_ACCESS_KEY_ID", "-u", "AWS_SECRET_ACCESS_KEY", "AWS_SHARED_CREDENTIALS_FILE=/none")
+    command = (sys.executable, "-m", "pipelines.flow_process", "retraining", '{"dataset": "plates"}')
+    refused = composition.run("env", *unset, *command, check=False)
+
+    assert refused.returncode == 1
+    assert "Unable to locate credentials" in refused.stderr.splitlines()[-1]
+    failed = composition.flow_runs(state={"type": {"any_": ["FAILED"]}})
+    assert any("Unable to locate credentials" in run["state"]["message"] for run in failed)
+    assert composition.champion() == before
 
 
 def test_what_a_dead_dvc_left_locked_holds_up_no_training(composition, trained):
@@ -168,15 +193,13 @@ def test_what_a_dead_dvc_left_locked_holds_up_no_training(composition, trained):
 def test_a_store_that_refuses_the_password_says_so(composition, trained, tmp_path):
     if "(moto)" in composition.local("status").stdout:
         pytest.skip("moto takes every password; with Ceph (infra/packages.sh) this is tested")
-    composition.run(
-        "git", "clone", "-q", "--branch", branches(composition)[0], str(composition.checkout), str(tmp_path)
-    )
+    composition.run("git", "clone", "-q", "--branch", branches(composition)[0], str(composition.origin), str(tmp_path))
 
-    pull = ("env", "AWS_SECRET_ACCESS_KEY=wrong", sys.executable, "-m", "dvc", "pull", "-q")
+    pull = ("env", "AWS_SECRET_ACCESS_KEY=wrong", sys.executable, "-m", "dvc", "pull")
     refused = composition.run(*pull, folder=tmp_path, check=False)
 
     assert refused.returncode != 0
-    assert "SignatureDoesNotMatch" in refused.stderr
+    assert "Forbidden" in refused.stderr
 
 
 def test_a_back_up_brings_back_what_was_lost(composition, trained, tmp_path):
