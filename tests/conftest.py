@@ -1,7 +1,16 @@
 """What tests of several rooms use."""
 
+import sys
+
 import pytest
 from ruamel.yaml import YAML
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """Seeds torch where it is loaded, as pytest-randomly seeds random and numpy: no test depends on the one before."""
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import pytest
 from diffusionad.data.manifest import manifest_digest, read_manifest, read_metadata, write_manifest
 from pipelines.gates import Floor
 from pipelines.journal import VERDICT, aliases
-from pipelines.promotion import promote
+from pipelines.promotion import Verdict, promote
 from pipelines.registry import register
 from pipelines.rules import read_rules
 
@@ -42,7 +42,7 @@ def test_the_first_model_the_same_again_and_a_better_one(client, entry, rules, w
     assert first.decision.reasons == ()
     assert aliases(client, NAME) == {"champion": "1"}
 
-    assert promote(client, [entry], rules, None) == (None, ())
+    assert promote(client, [entry], rules, None) == Verdict(None)
 
     workshop.write_model(entry.paths.model, seed=1)
     workshop.evaluate_again()
