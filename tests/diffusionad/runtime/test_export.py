@@ -1,6 +1,7 @@
 """Exports of a tiny model, opened and run by the real runtimes."""
 
 import importlib
+import shutil
 
 import numpy as np
 import pytest
@@ -135,3 +136,15 @@ def test_autocast_to_bf16_is_near(build, images, monkeypatch):
     difference = (coarse.predict(images).anomaly_map - detector.predict(images).anomaly_map).abs().max()
 
     assert 1e-5 < float(difference) < 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore")  # what the compiler of torch says of itself
+def test_what_torch_compiles_says_the_same(build, images):
+    _, detector = build()
+    fused = detector.with_engine(Variant("torch", "fp32"), torch_engine(detector.pipeline(), compiled=True))
+
+    difference = (fused.predict(images).anomaly_map - detector.predict(images).anomaly_map).abs().max()
+
+    assert float(difference) < 1e-4
