@@ -16,7 +16,7 @@ from pipelines.comparison import Pair, compare
 from pipelines.decision import Decision
 from pipelines.export import export
 from pipelines.journal import aliases, read_events
-from pipelines.options import REFUSED, entries_of, say
+from pipelines.options import STATUS_REFUSED, entries_of, say
 from pipelines.prediction import predict_folder
 from pipelines.promotion import promote
 from pipelines.reproduce import reproduce
@@ -76,7 +76,7 @@ def _promote(options: argparse.Namespace) -> int:
     for entry in entries:
         current = aliases(client, entry.model_name).get("champion", "none")
         say(f"{entry.model_name}: champion is version {current}")
-    return 0 if verdict.decision.promote else REFUSED
+    return 0 if verdict.decision.promote else STATUS_REFUSED
 
 
 def _rollback(options: argparse.Namespace) -> int:

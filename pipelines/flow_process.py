@@ -12,10 +12,9 @@ from prefect.client.schemas.objects import State
 from prefect.flows import Flow
 
 from pipelines.launcher import AWAIT, START_S
+from pipelines.options import STATUS_REFUSED
 from pipelines.prefect_server import check_server
 from pipelines.states import REFUSED
-
-STATUS_REFUSED = 3
 
 
 def main() -> None:

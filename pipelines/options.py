@@ -6,7 +6,7 @@ from typing import TextIO
 
 from pipelines.catalogue import Entry, find
 
-REFUSED = 3
+STATUS_REFUSED = 3
 """Exit status if the gate refused."""
 
 

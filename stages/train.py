@@ -26,6 +26,7 @@ from stages.resume import Best, State, fingerprint
 from stages.selection import (
     OperatingPointConfig,
     Record,
+    Validation,
     load_validation,
     publish,
     validate,
@@ -94,14 +95,10 @@ def train(
     for batch in progress:
         losses.append(_step(trainer, batch, saved))
         if trainer.step % training.validate_every == 0 or trainer.step == training.steps:
-            averaged = trainer.averaged_model()
-            detector = Detector(averaged, config)
-            detector.calibrate(validation.normal)
-            figures = validate(detector, validation)
-            records.append({"step": trainer.step, **_means(losses), **figures})
+            latest = _validated(trainer, losses, config, validation)
+            records.append(latest["record"])
             losses = []
-            if best is None or _quality(records[-1]) > _quality(best["record"]):
-                best = Best(record=records[-1], weights=averaged.state_dict())
+            best = latest if best is None else max(best, latest, key=_quality)  # the earlier one of two equals
             progress.set_postfix({key: f"{records[-1][key]:.3f}" for key in ("val_image_auroc", "val_pixel_ap")})
             if share.writes:
                 saved.save(trainer, records, best)
@@ -127,12 +124,21 @@ def _step(trainer: Trainer, batch: Batch, saved: State) -> Losses:
         raise FloatingPointError(f"{error}; kept: its batch in {saved.keep_batch(batch)}, {state_kept}") from None
 
 
+def _validated(trainer: Trainer, losses: list[Losses], config: DetectorConfig, validation: Validation) -> Best:
+    averaged = trainer.averaged_model()
+    detector = Detector(averaged, config)
+    detector.calibrate(validation.normal)
+    record = {"step": trainer.step, **_means(losses), **validate(detector, validation)}
+    return Best(record=record, weights=averaged.state_dict())
+
+
 def _means(losses: list[Losses]) -> Record:
     means = {name: np.mean([float(getattr(loss, name).detach()) for loss in losses]) for name in Losses._fields}
     return {f"loss_{name}": float(value) for name, value in means.items()}
 
 
-def _quality(record: Record) -> float:
+def _quality(model: Best) -> float:
+    record = model["record"]
     return (record["val_image_auroc"] + record["val_pixel_ap"]) / 2
 
 

@@ -9,7 +9,7 @@ takes two passes an image, as norm guidance does.
 import torch
 from torch import Tensor
 
-from diffusionad.diffusion.guidance import Denoiser, GuidanceConfig, guide, one_step
+from diffusionad.diffusion.guidance import Denoiser, GuidanceConfig, blend_weight, guide, one_step
 from diffusionad.diffusion.schedule import NoiseSchedule
 
 
@@ -40,7 +40,8 @@ def reconstruct_adaptively(
     x_0_hat_b = one_step(denoiser, schedule, x_0, torch.full((len(x_0),), guidance.t_b), epsilon_b)
     t_s = choose_t_s(image_error(x_0, x_0_hat_b), usual, guidance.t_s_range)
     x_0_hat_s = one_step(denoiser, schedule, x_0, t_s, epsilon_s)
-    return guide(schedule, guidance.scale, guidance.local, x_0, t_s, x_0_hat_s, x_0_hat_b)
+    weight = blend_weight(schedule, guidance.scale, t_s, like=x_0)
+    return guide(weight, guidance.local, x_0, x_0_hat_s, x_0_hat_b)
 
 
 def image_error(x_0: Tensor, x_0_hat_b: Tensor) -> Tensor:

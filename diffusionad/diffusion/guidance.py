@@ -104,16 +104,9 @@ def one_step(denoiser: Denoiser, schedule: NoiseSchedule, x_0: Tensor, t: Tensor
 
 
 def guide(
-    schedule: NoiseSchedule,
-    scale: float,
-    local: LocalConfig | None,
-    x_0: Tensor,
-    t_s: Tensor,
-    x_0_hat_s: Tensor,
-    x_0_hat_b: Tensor,
+    weight: Tensor | float, local: LocalConfig | None, x_0: Tensor, x_0_hat_s: Tensor, x_0_hat_b: Tensor
 ) -> Tensor:
-    """Blend two one-step reconstructions, unclamped, with the weight that t_s and the image give; as `reconstruct`."""
-    weight = blend_weight(schedule, scale, t_s, like=x_0)
+    """Blend two one-step reconstructions of x_0, unclamped, by the weight of `blend_weight`, spread as `local` says."""
     if local is not None and local.exponent > 0:
         weight = local_weight(weight, x_0, x_0_hat_b, local)
     return blend(x_0_hat_s, x_0_hat_b, weight)
@@ -155,5 +148,5 @@ def reconstruct(
     x_t = torch.cat([q_sample(schedule, x_0, t_s, epsilon_s), q_sample(schedule, x_0, t_b, epsilon_b)])  # (2B, C, H, W)
     epsilon_hat = denoiser(x_t, t)
     x_0_hat_s, x_0_hat_b = predict_x_0(schedule, x_t, t, epsilon_hat.to(x_t)).chunk(2)
-    x_0_hat = guide(schedule, scale, local, x_0, t_s, x_0_hat_s, x_0_hat_b)
+    x_0_hat = guide(blend_weight(schedule, scale, t_s, like=x_0), local, x_0, x_0_hat_s, x_0_hat_b)
     return Reconstruction(x_0_hat, *epsilon_hat.chunk(2))

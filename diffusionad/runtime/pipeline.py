@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from diffusionad.diffusion.guidance import blend, local_weight
+from diffusionad.diffusion.guidance import guide
 from diffusionad.model import DiffusionAD, ModelConfig, Paradigm
 from diffusionad.networks.unet import UNet
 
@@ -84,9 +84,7 @@ class Pipeline(nn.Module):
             x_0_hats = (x_t - self.deviation * predicted) / self.signal  # eq. (6)
         if len(self.timesteps) == 1:
             return x_0_hats[0].clamp(-1, 1)
-        local = self.model.config.guidance.local
-        weight = local_weight(self.weight, x_0, x_0_hats[1], local) if local.exponent > 0 else self.weight
-        return blend(x_0_hats[0], x_0_hats[1], weight)
+        return guide(self.weight, self.model.config.guidance.local, x_0, x_0_hats[0], x_0_hats[1])
 
     def _for_batch(self, x_0: Tensor) -> dict[nn.Module, Tensor]:
         batch, levels = x_0.shape[0], len(self.timesteps)

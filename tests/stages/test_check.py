@@ -13,19 +13,12 @@ OTHERS = {"categories", "datasets", "ablation", "promotion", "orchestration"}
 
 
 @pytest.fixture
-def params(tmp_path):
+def params(tmp_path, set_values):
     """Makes a copy of params.yaml with values replaced, by dotted name."""
 
     def make(**values):
-        file, yaml = tmp_path / "params.yaml", YAML()
-        content = yaml.load(ROOT / "params.yaml")
-        for name, value in values.items():
-            *above, last = name.split("__")
-            section = content
-            for key in above:
-                section = section[key]
-            section[last] = value
-        yaml.dump(content, file)
+        file = shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml")
+        set_values(file, **values)
         return file
 
     return make
@@ -35,7 +28,7 @@ def test_every_section_of_the_stages_is_checked(params):
     assert set(YAML(typ="safe").load(params())) == set(SECTIONS) | OTHERS
 
 
-@pytest.mark.parametrize("profile", ["test", "starter", "paper"])
+@pytest.mark.parametrize("profile", ["test", "starter", "paper", "features", "parts", "patchcore"])
 def test_every_profile_is_sound(tmp_path, profile):
     file = tmp_path / "params.yaml"
     shutil.copy(ROOT / "params.yaml", file)

@@ -13,11 +13,9 @@ def settings(t_s_range, exponent=0.0):
 
 
 @pytest.fixture
-def drawn():
+def drawn(draw):
     """Three images and the noise for both steps."""
-    generator = torch.Generator().manual_seed(0)
-    x_0 = torch.rand(3, 1, 8, 8, generator=generator) - 0.5
-    return x_0, torch.randn(x_0.shape, generator=generator), torch.randn(x_0.shape, generator=generator)
+    return draw(3, 8)
 
 
 def sees_steps(x_t, t):

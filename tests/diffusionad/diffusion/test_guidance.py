@@ -8,11 +8,9 @@ T_S, T_B = torch.tensor([200, 100]), torch.tensor([400, 500])
 
 
 @pytest.fixture
-def batch():
-    """Two 4x4 images in [-0.5, 0.5], far from the clamp at +-1, and the noise for both steps."""
-    generator = torch.Generator().manual_seed(0)
-    x_0 = torch.rand(2, 1, 4, 4, generator=generator) - 0.5
-    return x_0, torch.randn(x_0.shape, generator=generator), torch.randn(x_0.shape, generator=generator)
+def batch(draw):
+    """Two images and the noise for both steps."""
+    return draw(2, 4)
 
 
 def predicts(epsilon_hat_s, epsilon_hat_b):
