@@ -80,7 +80,8 @@ def time_all(
                     warmup = effort.warmup if cases is short else 0
                     for row in _rows(cases, images[:batch], rounds, warmup):
                         speed = 2 * gmac[row["paradigm"]] * row["images_per_s"]  # GFLOP/s
-                        share = round(speed / calibrations[-1].gemm_gflops, 3)
+                        # three digits, not three decimals: a small network on busy cores reaches 1e-4
+                        share = float(f"{speed / calibrations[-1].gemm_gflops:.3g}")
                         rows.append(row | {"threads": threads, "batch": batch, "share_of_peak": share})
     torch.set_num_threads(before)
     return calibrations, rows
