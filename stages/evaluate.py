@@ -18,6 +18,7 @@ from diffusionad.metrics.ranking import sweep_images
 from diffusionad.metrics.tally import Tally, sweep_tally, tally
 from diffusionad.section import Section
 from stages import command
+from stages.device import best_device
 from stages.figures import Figures, FiguresConfig, absent, image_figures, pixel_figures, threshold_figures
 from stages.files import atomic_file, atomic_folder, write_json
 from stages.maps import MapWriter, PackedMasks, StoredMaps
@@ -65,7 +66,7 @@ def evaluate(evaluation: EvaluationConfig, *, paths: CategoryPaths) -> None:
     Raises:
         ValueError: If the model was trained on another manifest, or there is no test image.
     """
-    detector = Detector.load(paths.model)
+    detector = Detector.load(paths.model, best_device())
     if detector.config.manifest != manifest_digest(paths.manifest):
         raise ValueError(
             f"{paths.model}: trained on another version of {paths.manifest}; run `dvc repro` to train again"

@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 
 from diffusionad.training.share import WHOLE, Share
+from stages.device import best_device
 
 PATIENCE = timedelta(hours=2)
 """How long a process waits for the others, who may be validating on slower machines."""
@@ -28,7 +29,7 @@ class Place(NamedTuple):
 
 def alone() -> Place:
     """Give the place of a process that trains by itself."""
-    return Place(WHOLE, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    return Place(WHOLE, best_device())
 
 
 @contextmanager

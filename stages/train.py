@@ -95,7 +95,7 @@ def train(
     for batch in progress:
         losses.append(_step(trainer, batch, saved))
         if trainer.step % training.validate_every == 0 or trainer.step == training.steps:
-            latest = _validated(trainer, losses, config, validation)
+            latest = _validated(trainer, losses, config, validation, device)
             records.append(latest["record"])
             losses = []
             best = latest if best is None else max(best, latest, key=_quality)  # the earlier one of two equals
@@ -108,7 +108,7 @@ def train(
     assert best is not None  # noqa: S101  # the last step always validates
     kept = DiffusionAD(model, size)
     kept.load_state_dict(best["weights"])
-    publish(Detector(kept, config), best["record"], validation, operating_point, paths)
+    publish(Detector(kept, config, device), best["record"], validation, operating_point, paths)
     write_history(records, paths.history)
     write_curves(records, paths.training_curves)
     saved.clear()
@@ -124,9 +124,11 @@ def _step(trainer: Trainer, batch: Batch, saved: State) -> Losses:
         raise FloatingPointError(f"{error}; kept: its batch in {saved.keep_batch(batch)}, {state_kept}") from None
 
 
-def _validated(trainer: Trainer, losses: list[Losses], config: DetectorConfig, validation: Validation) -> Best:
+def _validated(
+    trainer: Trainer, losses: list[Losses], config: DetectorConfig, validation: Validation, device: torch.device
+) -> Best:
     averaged = trainer.averaged_model()
-    detector = Detector(averaged, config)
+    detector = Detector(averaged, config, device)
     detector.calibrate(validation.normal)
     record = {"step": trainer.step, **_means(losses), **validate(detector, validation)}
     return Best(record=record, weights=averaged.state_dict())
