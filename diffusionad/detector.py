@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from diffusionad.model import DIFFUSIONS, DiffusionAD, ModelConfig, Noise, Paradigm
+from diffusionad.networks.layout import lay_out, memory_format
 from diffusionad.patchcore import PatchCore, PatchCoreConfig
 from diffusionad.runtime.batches import Images, batches, read
 from diffusionad.runtime.engines import Engine, Precision, Runtime, Variant, open_engine, torch_engine
@@ -107,7 +108,7 @@ class Detector:
         self.config, self.variant = config, variant
         self._device = torch.device(device)
         self._model = model.to(self._device).eval()
-        self._model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs leave it out
+        lay_out(self._model, self._device)
         self._own = config.model.paradigm if isinstance(config.model, ModelConfig) else None
         self._engines: dict[Paradigm | None, Engine] = {} if engine is None else {self._own: engine}
 
@@ -320,7 +321,7 @@ class Detector:
 
     def _placed(self, images: Tensor) -> tuple[Tensor, Noise]:
         """Images on the device of the model, and the source of their noise."""
-        placed = images.to(self._device, memory_format=torch.channels_last)
+        placed = images.to(self._device, memory_format=memory_format(self._device))
         return placed, lambda key: self.noise(images, [key])[0].to(placed)
 
     def _draw(self, digest: bytes, key: int, shape: torch.Size) -> Tensor:

@@ -15,7 +15,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from diffusionad.diffusion.guidance import guide
 from diffusionad.model import DiffusionAD, ModelConfig, Paradigm
-from diffusionad.networks.unet import UNet
+from diffusionad.networks.layout import memory_format
+from diffusionad.networks.unet import Shifts, UNet
 
 LEVELS: dict[Paradigm | None, int] = {"autoencoder": 0, "one_step": 1, "norm_guided": 2}
 """Noise levels of the paradigms that take a fixed, small number of passes; the walks are not made into one function."""
@@ -56,10 +57,12 @@ class Pipeline(nn.Module):
         self.register_buffer("signal", alphas_bar.sqrt().to(like), persistent=False)
         self.register_buffer("deviation", (1 - alphas_bar).sqrt().to(like), persistent=False)
         self.weight = guidance.scale * float(1 - schedule.alphas_bar[guidance.t_s])
+        self.dtype = like.dtype
+        self.shifts: Shifts = {}
         if isinstance(self.model.reconstructor, UNet):
             with torch.no_grad():
                 t = torch.tensor(self.timesteps, device=like.device)
-                self._shifts = self.model.reconstructor.shifts(t, like.dtype)
+                self.shifts = self.model.reconstructor.shifts(t, like.dtype)
 
     def forward(self, images: Tensor, noise: Tensor) -> Output:
         """Reconstruct and segment.
@@ -70,15 +73,25 @@ class Pipeline(nn.Module):
         """
         x_0 = self.model.to_range(images)
         x_0_hat = self._reconstruct(x_0, noise)
-        return Output(self.model.segment(x_0, x_0_hat)[:, 0], self.model.from_range(x_0_hat))
+        mask_logits = self.model.segment(x_0.to(self.dtype), x_0_hat.to(self.dtype))[:, 0]
+        return Output(mask_logits.to(x_0), self.model.from_range(x_0_hat))
+
+    def in_bf16(self) -> "Pipeline":
+        """A copy whose networks hold bf16 numbers; what is around them (noise, guidance) stays in float32."""
+        twin = copy.deepcopy(self)
+        twin.model.bfloat16()
+        twin.shifts = {block: shift.bfloat16() for block, shift in twin.shifts.items()}
+        twin.dtype = torch.bfloat16
+        return twin
 
     def _reconstruct(self, x_0: Tensor, noise: Tensor) -> Tensor:
         reconstructor = self.model.reconstructor
         if not isinstance(reconstructor, UNet):
-            x_0_hat: Tensor = reconstructor(x_0)
+            x_0_hat: Tensor = reconstructor(x_0.to(self.dtype)).to(x_0)
             return x_0_hat.clamp(-1, 1)
         x_t = self.signal * x_0[None] + self.deviation * noise  # eq. (1), (levels, B, C, H, W)
-        predicted = reconstructor.predict(_channels_last(x_t.flatten(0, 1)), self._for_batch(x_0)).reshape(x_t.shape)
+        both = _laid_out(x_t.flatten(0, 1)).to(self.dtype)
+        predicted = reconstructor.predict(both, self._for_batch(x_0)).to(x_t).reshape(x_t.shape)
         x_0_hats = predicted  # where the net predicts the clean image, there and back through the noise changes nothing
         if self.model.config.prediction == "epsilon":
             x_0_hats = (x_t - self.deviation * predicted) / self.signal  # eq. (6)
@@ -90,7 +103,7 @@ class Pipeline(nn.Module):
         batch, levels = x_0.shape[0], len(self.timesteps)
         return {
             block: shift[:, None].expand(levels, batch, shift.shape[1]).reshape(levels * batch, shift.shape[1])
-            for block, shift in self._shifts.items()
+            for block, shift in self.shifts.items()
         }
 
 
@@ -107,8 +120,8 @@ def image_score(mask_logits: Tensor, top_k_fraction: float) -> Tensor:
     return torch.sigmoid(pixels.topk(k).values.double()).mean(dim=1)
 
 
-def _channels_last(x: Tensor) -> Tensor:
-    return x if torch.onnx.is_in_onnx_export() else x.contiguous(memory_format=torch.channels_last)
+def _laid_out(x: Tensor) -> Tensor:
+    return x if torch.onnx.is_in_onnx_export() else x.contiguous(memory_format=memory_format(x.device))
 
 
 def _folded(model: DiffusionAD) -> DiffusionAD:

@@ -32,11 +32,14 @@ class AveragedWeights:
         """Move the average towards the present weights of `module`."""
         self.updates += 1
         decay = min(self.decay, self.updates / (self.updates + 9))
-        for name, value in module.state_dict().items():
-            if value.is_floating_point():
-                self.state[name].lerp_(value, 1 - decay)
-            else:
-                self.state[name].copy_(value)
+        present = module.state_dict()
+        drifting = [name for name, value in present.items() if value.is_floating_point()]
+        # All at once: on a GPU a call a tensor costs more than the arithmetic.
+        torch._foreach_lerp_(  # torch.optim's own way; it has no public name
+            [self.state[name] for name in drifting], [present[name] for name in drifting], 1 - decay
+        )
+        for name in present.keys() - set(drifting):
+            self.state[name].copy_(present[name])
 
     def state_dict(self) -> AverageState:
         """What resuming needs; the tensors are the live ones, as those of a torch module."""

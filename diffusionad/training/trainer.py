@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from diffusionad.model import DiffusionAD, Draws
+from diffusionad.networks.layout import lay_out, memory_format
 from diffusionad.networks.unet import UNet
 from diffusionad.section import Section
 from diffusionad.training.ema import AveragedWeights
@@ -88,7 +89,8 @@ class Trainer:
         self.share = share
         if share.processes > 1:
             share_batch_norm(model)
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs leave it out
+        self._device = next(model.parameters()).device
+        lay_out(model, self._device)
         self.average = AveragedWeights(self.model, config.ema_decay)
         self.step = 0
         self.optimiser = torch.optim.Adam(
@@ -102,7 +104,6 @@ class Trainer:
         self._skips = isinstance(model.reconstructor, UNet)
         if isinstance(model.reconstructor, UNet):
             model.reconstructor.checkpointing = config.checkpointing
-        self._device = next(model.parameters()).device
         self._autocast = uses_bf16(config.precision, self._device)
         # Averages the gradients over the processes; the statistics of batch normalisation are the same in all already.
         self._forward = DistributedDataParallel(model, forward_sync_buffers=False) if share.processes > 1 else model
@@ -160,7 +161,7 @@ class Trainer:
         draws = draws._replace(is_needed=batch.is_normal | ~draws.is_dropped) if self._skips else draws
         draws = Draws(*(values[part] for values in draws))
         draws = draws._replace(epsilon_s=draws.epsilon_s.to(self._device), epsilon_b=draws.epsilon_b.to(self._device))
-        images = batch.images[part].to(self._device, memory_format=torch.channels_last)
+        images = batch.images[part].to(self._device, memory_format=memory_format(self._device))
         # Dropout takes no generator: it gets its own state of the global one, which is put back.
         with torch.random.fork_rng([self._device] if self._device.type == "cuda" else []):
             torch.manual_seed(seed + self.share.rank)

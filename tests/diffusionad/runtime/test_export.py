@@ -127,7 +127,7 @@ def test_torch_refuses_what_it_cannot_do_fast(build, monkeypatch):
         torch_engine(detector.pipeline(), "int8")
 
 
-def test_autocast_to_bf16_is_near(build, images, monkeypatch):
+def test_networks_in_bf16_are_near(build, images, monkeypatch):
     """Forced on: a CPU without the instructions emulates them, slowly but with the same digits."""
     _, detector = build()
     monkeypatch.setattr(engines, "has_bf16", lambda: True)
