@@ -23,7 +23,7 @@ from diffusionad.metrics.latency import measure as measure_by
 from diffusionad.metrics.ranking import pixel_metrics
 from diffusionad.model import DiffusionAD, ModelConfig, Paradigm
 from diffusionad.runtime.calibration import calibrate
-from diffusionad.runtime.engines import Engine, Variant, has_bf16, open_engine, torch_engine
+from diffusionad.runtime.engines import Engine, Precision, Runtime, Variant, has_bf16, open_engine, torch_engine
 from diffusionad.runtime.export import write_onnx
 from diffusionad.runtime.parity import ExportConfig
 from diffusionad.runtime.pipeline import Pipeline
@@ -35,7 +35,7 @@ from stages import command, rivals
 from stages.bench import export_all
 from stages.evaluation_memory import peak_of_maps
 from stages.files import write_json
-from stages.params import PARAMS, read_section
+from stages.params import PARAMS, S, read_section
 from stages.paths import CategoryPaths
 from stages.profile import lay_over
 
@@ -47,6 +47,7 @@ MAPS = 100
 MANY_MAPS = 10_000
 ROUNDS = 9
 LONG_ROUNDS = 3
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 KEPT = "MALLOC_MMAP_THRESHOLD_"
 
 
@@ -69,12 +70,7 @@ def measure(calls: Mapping[str, Callable[[], object]], rounds: int, warmup: int)
 def paper(_paths: CategoryPaths) -> list[Claim]:
     """The paper's architecture with random weights: ours against the authors' formulation, which needs seconds."""
     with tempfile.TemporaryDirectory() as place:
-        params = Path(place, "params.yaml")
-        params.write_bytes(PARAMS.read_bytes())
-        lay_over(PAPER, params)
-        config = read_section(ModelConfig, "model", params)
-        torch.manual_seed(0)
-        model = DiffusionAD(config, (SIDE, SIDE)).eval()
+        model = _of_the_paper(Path(place)).eval()
         images, noise = _inputs(1, (SIDE, SIDE))
         calls: dict[str, Callable[[], object]] = {"authors": rivals.two_passes(model, images, noise)}
         pipeline = Pipeline(model, "norm_guided")
@@ -84,6 +80,7 @@ def paper(_paths: CategoryPaths) -> list[Claim]:
         engines["torch-fp32"] = torch_engine(Pipeline(model, "norm_guided"))
         if has_bf16():
             engines["torch-bf16"] = torch_engine(Pipeline(model, "norm_guided"), "bf16")
+            engines["openvino-bf16"] = _opened(pipeline, "openvino", Path(place), "bf16")
         calls |= {name: _bind(engine, images, noise) for name, engine in engines.items()}
         times = measure(calls, LONG_ROUNDS, 1)
     return [
@@ -92,6 +89,70 @@ def paper(_paths: CategoryPaths) -> list[Claim]:
         )
         for name in engines
     ]
+
+
+def gpu(_paths: CategoryPaths) -> list[Claim]:
+    """The same on a GPU, by the wall: inference in batches, walks of many passes, and a training step."""
+    if not torch.cuda.is_available():
+        raise ValueError("CLAIMS: torch finds no GPU here, which part `gpu` is about; leave it out")
+    with tempfile.TemporaryDirectory() as place:
+        model = _of_the_paper(Path(place)).cuda().eval()
+        training = _section_of_the_paper(TrainingConfig, "training", Path(place))
+    claims = []
+    for batch in (1, training.batch_size):
+        images, noise = _inputs(batch, (SIDE, SIDE))
+        calls: dict[str, Callable[[], object]] = {"authors": rivals.two_passes(model, images.cuda(), noise.cuda())}
+        for precision in PRECISIONS:
+            calls[precision] = _bind(torch_engine(Pipeline(model, "norm_guided"), precision), images, noise)
+        for name, took in _wall(calls, ROUNDS, 3).items():
+            what = f"paper's architecture on a GPU, {name}, batch {batch}"
+            claims.append(Claim(what, "", "images/s", batch / took.ms_p50 * 1000, took.spread))
+    x_0, noise = _inputs(1, (SIDE, SIDE))[0].cuda(), torch.randn(1, 3, SIDE, SIDE, device="cuda")
+    names: tuple[Paradigm, ...] = ("one_step", "norm_guided", "ddim", "iterative")
+    walk = {name: _reconstructing(model, x_0, noise, name) for name in names}
+    times = _wall({name: walk[name] for name in names[:2]}, ROUNDS, 3)
+    times |= _wall({name: walk[name] for name in names[2:]}, 1, 0)
+    one = times.pop("one_step")
+    for name, took in times.items():
+        claims.append(Claim(f"one step on a GPU, against {name}", name, "x", took.ms_p50 / one.ms_p50, one.spread))
+    return [*claims, *_training_on_gpu(model, training)]
+
+
+def _training_on_gpu(model: DiffusionAD, training: TrainingConfig) -> list[Claim]:
+    images, _ = _inputs(training.batch_size, (SIDE, SIDE))
+    half = torch.arange(len(images)) < len(images) // 2
+    batch = Batch(images, (images[:, :1] > 0.9).float(), half)  # noqa: PLR2004  # a tenth of the pixels
+    trainer = Trainer(model, training)
+    torch.cuda.reset_peak_memory_stats()
+    step = _wall({"step": lambda: trainer.train_step(batch)}, ROUNDS, 3)["step"]
+    peak = torch.cuda.max_memory_allocated() / 2**30
+    return [
+        Claim("paper's architecture on a GPU, training", "", "images/s", len(images) / step.ms_p50 * 1000, step.spread),
+        Claim("the same, peak memory", "", "GiB", peak, None),
+    ]
+
+
+def _wall(calls: Mapping[str, Callable[[], object]], rounds: int, warmup: int) -> dict[str, Latency]:
+    """Time calls in turns by the wall, each with the wait for what it started on the GPU."""
+
+    def finished(call: Callable[[], object]) -> Callable[[], None]:
+        def both() -> None:
+            call()
+            torch.cuda.synchronize()
+
+        return both
+
+    return measure_by({name: finished(call) for name, call in calls.items()}, rounds, warmup)
+
+
+def _reconstructing(
+    model: DiffusionAD, x_0: torch.Tensor, noise: torch.Tensor, paradigm: Paradigm
+) -> Callable[[], object]:
+    @torch.inference_mode()
+    def call() -> torch.Tensor:
+        return model.reconstruct(x_0, lambda _key: noise, paradigm)
+
+    return call
 
 
 def starter(paths: CategoryPaths) -> list[Claim]:
@@ -177,7 +238,7 @@ def memory(_paths: CategoryPaths) -> list[Claim]:
 
 
 PARTS: Mapping[str, Callable[[CategoryPaths], list[Claim]]] = {
-    part.__name__: part for part in (starter, walks, metrics, synthesis, memory, paper)
+    part.__name__: part for part in (starter, walks, metrics, synthesis, memory, paper, gpu)
 }
 
 
@@ -217,10 +278,24 @@ def _bind(engine: Engine, images: torch.Tensor, noise: torch.Tensor) -> Callable
     return lambda: engine(images, noise)
 
 
-def _opened(pipeline: Pipeline, runtime: str, place: Path) -> Engine:
+def _opened(pipeline: Pipeline, runtime: Runtime, place: Path, precision: Precision = "fp32") -> Engine:
     if not (place / "model.onnx").exists():
         write_onnx(pipeline, place / "model.onnx")
-    return open_engine(place, Variant(runtime, "fp32"), torch.get_num_threads())  # type: ignore[arg-type]
+    return open_engine(place, Variant(runtime, precision), torch.get_num_threads())
+
+
+def _of_the_paper(place: Path) -> DiffusionAD:
+    """The paper's architecture with random weights."""
+    torch.manual_seed(0)
+    return DiffusionAD(_section_of_the_paper(ModelConfig, "model", place), (SIDE, SIDE))
+
+
+def _section_of_the_paper(kind: type[S], name: str, place: Path) -> S:
+    params = place / "params.yaml"
+    if not params.exists():
+        params.write_bytes(PARAMS.read_bytes())
+        lay_over(PAPER, params)
+    return read_section(kind, name, params)
 
 
 def _ratio(what: str, against: str, times: Mapping[str, Latency], name: str) -> Claim:
@@ -228,7 +303,8 @@ def _ratio(what: str, against: str, times: Mapping[str, Latency], name: str) -> 
 
 
 def _run(_key: str, paths: CategoryPaths) -> None:
-    chosen = os.environ.get("CLAIMS", ",".join(PARTS))
+    here = [name for name in PARTS if name != gpu.__name__ or torch.cuda.is_available()]
+    chosen = os.environ.get("CLAIMS", ",".join(here))
     measure_claims(chosen.split(","), paths=paths)
 
 
