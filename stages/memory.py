@@ -10,6 +10,7 @@ from diffusionad.data.images import read_image
 from diffusionad.data.manifest import manifest_digest, read_manifest
 from diffusionad.detector import Detector, DetectorConfig
 from diffusionad.patchcore import PatchCore, PatchCoreConfig
+from stages.device import best_device
 from stages.paths import CategoryPaths
 from stages.selection import (
     OperatingPointConfig,
@@ -54,7 +55,7 @@ def memorise(
         threshold=0.0,
         model=config,
     )
-    detector = Detector(model, settings)
+    detector = Detector(model, settings, best_device())
     record = {"step": 1, **validate(detector, validation)}
     publish(detector, record, validation, operating_point, paths)
     write_history([record], paths.history)
