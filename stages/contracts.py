@@ -3,20 +3,12 @@
 An error stops a stage; a warning is reported.
 """
 
+import functools
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-import great_expectations as gx
 import pandas as pd
-from great_expectations import expectations
-from great_expectations.data_context.types.base import (
-    DataContextConfig,
-    InMemoryStoreBackendDefaults,
-    ProgressBarsConfig,
-)
-
-gxe: Any = expectations  # a typed package that does not declare what it exports
 
 MAX_ROWS = 100
 """Rows kept of each violated expectation in the report; their count is kept in full."""
@@ -48,6 +40,14 @@ class Finding(NamedTuple):
     """(path, value) of the first violating rows."""
 
 
+@functools.cache
+def gxe() -> Any:  # noqa: ANN401  # a typed package that does not declare what it exports
+    """Return Great Expectations, which takes five seconds to load: whoever only reads settings does not wait for it."""
+    from great_expectations import expectations  # noqa: PLC0415
+
+    return expectations
+
+
 def check(rules: Sequence[Rule], tables: Mapping[str, pd.DataFrame]) -> list[Finding]:
     """Hold tables against rules.
 
@@ -58,6 +58,13 @@ def check(rules: Sequence[Rule], tables: Mapping[str, pd.DataFrame]) -> list[Fin
     Returns:
         A finding for each rule, in their order.
     """
+    import great_expectations as gx  # noqa: PLC0415  # as gxe
+    from great_expectations.data_context.types.base import (  # noqa: PLC0415
+        DataContextConfig,
+        InMemoryStoreBackendDefaults,
+        ProgressBarsConfig,
+    )
+
     # It would log what it stores where, and leave a folder for its pages behind.
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
     in_memory = InMemoryStoreBackendDefaults(init_temp_docs_sites=False)
@@ -79,7 +86,7 @@ def check(rules: Sequence[Rule], tables: Mapping[str, pd.DataFrame]) -> list[Fin
 
 def nothing(table: str, column: str, title: str, severity: Severity = "critical") -> Rule:
     """Expect that a column that names troubles is empty."""
-    return Rule(table, title, gxe.ExpectColumnValuesToBeNull(column=column, severity=severity))
+    return Rule(table, title, gxe().ExpectColumnValuesToBeNull(column=column, severity=severity))
 
 
 def within(
@@ -87,7 +94,7 @@ def within(
 ) -> Rule:
     """Expect numbers between two bounds, both taken in; None for no bound."""
     low, high = bounds
-    expectation = gxe.ExpectColumnValuesToBeBetween(column=column, min_value=low, max_value=high, severity=severity)
+    expectation = gxe().ExpectColumnValuesToBeBetween(column=column, min_value=low, max_value=high, severity=severity)
     return Rule(table, title, expectation)
 
 

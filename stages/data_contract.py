@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from great_expectations.expectations.row_conditions import Column
 from pydantic import Field
 
 from diffusionad.section import Section
@@ -36,23 +35,25 @@ def rules(config: ContractConfig) -> list[Rule]:
 
 def _file_rules(config: ContractConfig) -> list[Rule]:
     side, modes = config.min_side_px, list(config.modes)
-    stated = gxe.ExpectColumnPairValuesToBeEqual(
+    stated = gxe().ExpectColumnPairValuesToBeEqual(
         column_A="sha256", column_B="stated_sha256", ignore_row_if="either_value_is_missing"
     )
-    at_most = gxe.ExpectColumnValuesToBeBetween(column="megapixels", max_value=config.max_megapixels)
-    sides = {name: gxe.ExpectColumnValuesToBeBetween(column=name, min_value=side) for name in ("width", "height")}
+    at_most = gxe().ExpectColumnValuesToBeBetween(column="megapixels", max_value=config.max_megapixels)
+    sides = {name: gxe().ExpectColumnValuesToBeBetween(column=name, min_value=side) for name in ("width", "height")}
     return [
         _none("fault", "an image that can be read to its end"),
         Rule("images", "the SHA-256 that the data set states", stated),
         *(Rule("images", f"a {name} of at least {side} px", expectation) for name, expectation in sides.items()),
         Rule("images", f"at most {config.max_megapixels:g} megapixels", at_most),
         Rule("images", f"a pixel format among {', '.join(modes)}", _in("mode", modes)),
-        Rule("images", "a path of its own", gxe.ExpectColumnValuesToBeUnique(column="path")),
+        Rule("images", "a path of its own", gxe().ExpectColumnValuesToBeUnique(column="path")),
         _none("namesake", "a name that differs in more than its ending"),
     ]
 
 
 def _label_rules() -> list[Rule]:
+    from great_expectations.expectations.row_conditions import Column  # noqa: PLC0415  # as contracts.gxe
+
     is_good, trains = Column("defect") == "good", Column("split").is_in(["train", "val"])
     return [
         Rule("images", "a split", _in("split", ["train", "val", "test"])),
@@ -60,7 +61,7 @@ def _label_rules() -> list[Rule]:
         Rule("images", "label 1 for any other defect", _in("label", [1], Column("defect") != "good")),
         Rule("images", "normal images only to train and validate on", _in("label", [0], trains)),
         _none("mask_trouble", "a mask of the image's size for each anomalous image, and none for a normal one"),
-        Rule("masks", "an image for each mask", gxe.ExpectColumnValuesToNotBeNull(column="image")),
+        Rule("masks", "an image for each mask", gxe().ExpectColumnValuesToNotBeNull(column="image")),
     ]
 
 
@@ -104,7 +105,7 @@ def _none(column: str, title: str, severity: Severity = "critical") -> Rule:
 
 
 def _in(column: str, values: Sequence[Any], where: Any = None) -> Any:  # noqa: ANN401  # a condition, an expectation
-    return gxe.ExpectColumnValuesToBeInSet(column=column, value_set=list(values), row_condition=where)
+    return gxe().ExpectColumnValuesToBeInSet(column=column, value_set=list(values), row_condition=where)
 
 
 def _figure(
