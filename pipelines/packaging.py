@@ -1,6 +1,7 @@
 """A model folder -> what MLflow registers: weights, `serving_model.py`, the package `diffusionad`, requirements."""
 
 import base64
+import shutil
 import sys
 import tempfile
 import warnings
@@ -22,6 +23,9 @@ from stages.paths import CategoryPaths
 
 REQUIREMENTS = ("torch", "numpy", "pandas", "pillow", "pydantic", "safetensors", "scipy")
 """What `diffusionad.detector` and the serving code import, beside mlflow; a test holds them together."""
+
+NOT_SERVED = ("training", "synthesis", "metrics", "__pycache__")
+"""Parts of the package that a prediction does not need; each file is a request to the store, at every fetch."""
 
 LEFT_OUT = ("registered_model_meta",)
 """What MLflow adds to a model that is fetched by its registered name."""
@@ -55,12 +59,13 @@ def save_served(paths: CategoryPaths) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as place, warnings.catch_warnings():
         # mlflow writes its example by a way of pandas that will change; nothing of ours.
         warnings.simplefilter("ignore", DeprecationWarning)
-        folder = Path(place, "model")
+        folder, code = Path(place, "model"), Path(place, diffusionad.__name__)
+        shutil.copytree(diffusionad.__path__[0], code, ignore=shutil.ignore_patterns(*NOT_SERVED))
         save_model(
             folder,
             python_model=str(Path(__file__).with_name("serving_model.py")),
             artifacts={"detector": str(paths.model)},
-            code_paths=[str(Path(diffusionad.__path__[0]))],
+            code_paths=[str(code)],
             signature=SIGNATURE,
             input_example=pd.DataFrame({"image": [encoded]}),
             pip_requirements=[f"{name}=={metadata.version(name)}" for name in REQUIREMENTS],

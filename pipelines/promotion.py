@@ -65,7 +65,7 @@ def promote(client: MlflowClient, entries: Sequence[Entry], rules: PromotionConf
     if not decision.promote:
         return Verdict(decision, contests)
     why = f"passed {len(decision.checks)} rules"
-    moved = [registry.promote(client, c.entry.model_name, c.candidate, why) for c in contests]
+    moved = [registry.promote(client, c.entry.model_name, c.candidate, why, fetched=True) for c in contests]
     return Verdict(decision, contests, tuple(event for event in moved if event is not None))
 
 

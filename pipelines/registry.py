@@ -151,7 +151,9 @@ def record_decision(client: MlflowClient, name: str, version: str, against: str 
     client.set_model_version_tag(name, version, VERDICT, "pass" if decision.promote else "refused")
 
 
-def promote(client: MlflowClient, name: str, version: str, why: str, *, override: bool = False) -> Event | None:
+def promote(
+    client: MlflowClient, name: str, version: str, why: str, *, override: bool = False, fetched: bool = False
+) -> Event | None:
     """Make a version champion, and the champion `previous`.
 
     Args:
@@ -160,6 +162,7 @@ def promote(client: MlflowClient, name: str, version: str, why: str, *, override
         version: Its number.
         why: For the history; with `override`, the reason.
         override: Promote without a passing decision.
+        fetched: The artifact has just been fetched, whole and as it was registered; it is not fetched again.
 
     Returns:
         What was written to the history; None if the version is champion already.
@@ -171,7 +174,8 @@ def promote(client: MlflowClient, name: str, version: str, why: str, *, override
     """
     if override and not why.strip():
         raise ValueError("an override needs a reason; say it with --why")
-    verify(client, name, version)
+    if not fetched:
+        verify(client, name, version)
     with lock(name):
         recover(client, name)
         before = champion(client, name)
