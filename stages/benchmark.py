@@ -77,14 +77,9 @@ def write_times(
 ) -> None:
     """Measure; write `paths.latency` and the table and figure beside it. Arguments as of time_all."""
     calibrations, rows = time_all(effort, batch_sizes, detectors, subjects, images, gmac)
-    memory = {
-        str(subject.variant): {
-            "peak_memory_mib": peak_mib(paths.model, *subject, max(batch_sizes)),
-            "batch": max(batch_sizes),
-            "model_mib": round(_size(subject, paths) / 2**20, 3),
-        }
-        for subject in subjects
-    }
+    memory = {}
+    if effort.memory:
+        memory = {str(subject.variant): _memory(subject, max(batch_sizes), paths) for subject in subjects}
     write_table(rows, paths.latency_table)
     draw_rates(rows, paths.latency_figure)
     nested: dict[str, dict[str, dict[str, object]]] = {}
@@ -148,6 +143,14 @@ def _exports(detector: Detector, folder: Path) -> list[Subject]:
             continue
         subjects.append(Subject(variant, folder / str(variant)))
     return subjects
+
+
+def _memory(subject: Subject, batch: int, paths: CategoryPaths) -> dict[str, float]:
+    return {
+        "peak_memory_mib": peak_mib(paths.model, *subject, batch),
+        "batch": batch,
+        "model_mib": round(_size(subject, paths) / 2**20, 3),
+    }
 
 
 def _size(subject: Subject, paths: CategoryPaths) -> int:

@@ -28,6 +28,7 @@ class Effort(Section):
     long_rounds: int = Field(
         ge=0, description="the same for `iterative` and `ddim`, many passes each, at the smallest batch; 0: left out"
     )
+    memory: bool = Field(description="whether the most memory is measured too, in a process for each runtime")
 
 
 class Subject(NamedTuple):

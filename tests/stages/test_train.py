@@ -162,7 +162,7 @@ def test_the_rival_goes_through_the_same_stages(paths):
         }
     )
     evaluate(figures, paths=paths)
-    effort = Effort(threads=(1,), rounds=2, warmup=0, long_rounds=1)
+    effort = Effort(threads=(1,), rounds=2, warmup=0, long_rounds=1, memory=False)
     benchmark(BenchmarkConfig(batch_sizes=(1,), stage=effort, bench=effort), paths=paths)
 
     metrics, cost = json.loads(paths.metrics.read_text()), json.loads(paths.benchmark.read_text())
