@@ -43,6 +43,8 @@ class Finding(NamedTuple):
 @functools.cache
 def gxe() -> Any:  # noqa: ANN401  # a typed package that does not declare what it exports
     """Return Great Expectations, which takes five seconds to load: whoever only reads settings does not wait for it."""
+    # It would log what it registers as it loads, and later what it stores where.
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)
     from great_expectations import expectations  # noqa: PLC0415
 
     return expectations
@@ -65,8 +67,7 @@ def check(rules: Sequence[Rule], tables: Mapping[str, pd.DataFrame]) -> list[Fin
         ProgressBarsConfig,
     )
 
-    # It would log what it stores where, and leave a folder for its pages behind.
-    logging.getLogger("great_expectations").setLevel(logging.WARNING)
+    # Else it would leave a folder for its pages behind.
     in_memory = InMemoryStoreBackendDefaults(init_temp_docs_sites=False)
     context = gx.get_context(mode="ephemeral", project_config=DataContextConfig(store_backend_defaults=in_memory))
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
