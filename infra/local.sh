@@ -54,7 +54,8 @@ launch() {  # NAME PORT COMMAND...
   if [ "$port" != - ] && (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
     fail "$name: port $port of 127.0.0.1 is taken; set another (infra/local.sh names the variables)"
   fi
-  INFRA_SERVICE=$HOME_/$name setsid "$@" >>"$LOGS/$name.log" 2>&1 </dev/null &
+  # A shell lets what it starts beside itself ignore SIGINT, by which Prefect's worker is stopped.
+  INFRA_SERVICE=$HOME_/$name setsid env --default-signal=INT,QUIT "$@" >>"$LOGS/$name.log" 2>&1 </dev/null &
   echo "$! $(started $!)" >"$HOME_/run/$name.pid"
 }
 
@@ -221,13 +222,30 @@ TEXT
 }
 
 up() {
-  local name
+  local name starting=()
   [ -x "$BIN/prefect" ] && [ -x "$BIN/mlflow" ] || fail "$BIN holds no prefect and mlflow: make setup-dev, or set INFRA_VENV"
   for name in "$@"; do
     if pid_of "$name" >/dev/null; then continue; fi
-    "${name}_up"
-    echo "$name is up"
+    case $name in
+      s3 | mlflow | prefect) start "$name" & starting+=($!) ;;  # they need PostgreSQL, not each other
+      *)
+        await_all
+        start "$name"
+        ;;
+    esac
   done
+  await_all
+}
+
+start() {
+  "$1_up"
+  echo "$1 is up"
+}
+
+await_all() {
+  local pid
+  for pid in "${starting[@]}"; do wait "$pid" || exit 1; done
+  starting=()
 }
 
 down() {
