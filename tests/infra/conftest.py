@@ -35,8 +35,10 @@ GATE = {
     "max_regression": {"image_auroc": 1.0, "pixel_pro": None, "pixel_ap": None},
     "latency_ratio": 1000.0,
 }
-PATIENCE_S = 2400
-"""For one flow run. Seconds on a machine with nothing else to do."""
+PATIENCE_S = 900
+"""For one flow run, which takes a minute and a half: this only ends what hangs."""
+UNSET = ("MLFLOW_", "PREFECT_", "PYTHONDONTWRITEBYTECODE")
+"""Variables that are not those of whoever runs the tests; a dozen processes a run would all compile the same code."""
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
@@ -72,9 +74,7 @@ class Composition:
         self.checkout, self.home, self.set_values = folder / "checkout", folder / "home", set_values
         self.origin = folder / "origin.git"
         names = ("POSTGRES_PORT", "S3_PORT", "CEPH_MON_PORT", "MLFLOW_PORT", "PREFECT_PORT", "WORKER_PORT")
-        environment = {
-            name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "PREFECT_"))
-        }
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(UNSET)}
         self.environment = environment | dict(zip(names, map(str, free_ports(len(names))), strict=True))
         self.environment |= {
             "INFRA_HOME": str(self.home),
@@ -150,18 +150,23 @@ class Composition:
             lines += page
         return lines
 
-    def wait_for(self, condition, what):
+    def wait_for(self, condition, what, poll_s=0.5):
         until = time.monotonic() + PATIENCE_S
         while not condition():
             assert time.monotonic() < until, f"waited in vain for {what}\n{self.logs()}"
-            time.sleep(0.5)
+            time.sleep(poll_s)
 
     def logs(self):
         return "\n".join(f"== {log.name}\n{log.read_text()[-3000:]}" for log in (self.home / "log").glob("*.log"))
 
-    def in_training(self):
-        """Whether a training has saved a state to go on from."""
-        return any((self.checkout / ".local/training/plates/plate").glob("*.pt"))
+    def has_logged(self, run, text):
+        """Whether a run has logged a line that holds a text."""
+        return any(text in line for line in self.log_of(run))
+
+    def await_training(self):
+        """Wait until a training has saved a state to go on from."""
+        folder = self.checkout / ".local/training/plates/plate"
+        self.wait_for(lambda: any(folder.glob("*.pt")), "a training", poll_s=0.05)
 
     def champion(self):
         """What the registry says of the champion: its version, lineage and decision."""

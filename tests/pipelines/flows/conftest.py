@@ -88,9 +88,11 @@ class Checkout:
     def __init__(self, root, environment, set_values):
         self.root, self.environment, self.set_values = root, environment, set_values
 
-    def start(self, *arguments):
+    def start(self, *arguments, output=None):
         command = [sys.executable, "-m", *arguments]
-        return subprocess.Popen(command, cwd=self.root, env=self.environment, start_new_session=True)
+        return subprocess.Popen(
+            command, cwd=self.root, env=self.environment, start_new_session=True, stdout=output, stderr=output
+        )
 
     def run(self, *arguments, check=True):
         command = [sys.executable, "-m", *arguments]
@@ -120,11 +122,18 @@ class Checkout:
 
     def processes(self):
         """What still works inside the checkout."""
-        found = []
+        return list(self._processes().values())
+
+    def pids(self, text):
+        """The numbers of those that have a text on their command line."""
+        return {pid for pid, line in self._processes().items() if text in line}
+
+    def _processes(self):
+        found = {}
         for process in psutil.process_iter():
             try:
                 if Path(process.cwd()).is_relative_to(self.root) and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(" ".join(process.cmdline()))
+                    found[process.pid] = " ".join(process.cmdline())
             except (psutil.Error, OSError):
                 continue
         return found
@@ -134,7 +143,9 @@ def _environment(root, api):
     environment = os.environ | {"PYTHONPATH": str(root), "STAGE_PYTHON": sys.executable, "DVC_NO_ANALYTICS": "1"}
     # As on a machine where nobody has told git a name.
     environment |= {f"GIT_{who}_{what}": "test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    for name in ("MLFLOW_TRACKING_URI", "DATA_MIRROR", "PREFECT_API_URL", "PREFECT_HOME"):
+    # The last: a dozen processes a flow would all compile the same code.
+    unset = ("MLFLOW_TRACKING_URI", "DATA_MIRROR", "PREFECT_API_URL", "PREFECT_HOME", "PYTHONDONTWRITEBYTECODE")
+    for name in unset:
         environment.pop(name, None)
     return environment | ({"PREFECT_API_URL": api} if api else {})
 
