@@ -36,9 +36,49 @@ def locked_manifest(text):
     return next(out["md5"] for out in outs if out["path"].endswith("manifest.parquet"))
 
 
+def wait_for(condition, process):
+    """Come back when a condition holds, as long as a process runs."""
+    while not condition():
+        assert process.poll() is None, "it ended before it could be stopped"
+        time.sleep(0.05)
+
+
+def begin_twice(plates):
+    """A retraining whose machine dies in its training, and one that is told to stop there."""
+    plates.change(training__steps=2000, training__validate_every=5)
+    plates.commit()
+    first = plates.start("pipelines.flow_process", "retraining", '{"dataset": "plates"}')
+    saved = plates.root / ".local" / "training" / "plates" / "plate"
+    wait_for(lambda: list(saved.glob("*.pt")), first)
+    first.kill()
+    first.wait()
+    # Its stages go on: nobody was left to stop them.
+    orphans = plates.pids("stages.train")
+    assert orphans
+
+    # The next one ends them and goes on where they were; here with a server of its own.
+    api = plates.environment.pop("PREFECT_API_URL")
+    log = plates.root.parent / "log"
+    with log.open("w") as stream:
+        second = plates.start("pipelines.cli", "retrain", "--dataset", "plates", output=stream)
+        wait_for(lambda: "resuming at step" in log.read_text(), second)
+    assert not orphans & plates.pids("stages.train")
+    assert plates.pids("stages.train")
+    assert plates.pids("uvicorn")
+    second.send_signal(signal.SIGTERM)
+    second.wait(120)
+    assert second.returncode == 128 + signal.SIGTERM
+    assert plates.processes() == []
+    plates.environment["PREFECT_API_URL"] = api
+    plates.change(training__steps=6, training__validate_every=2)
+    plates.commit()
+
+
 @pytest.mark.infra
-def test_a_category_is_trained_left_alone_retrained_and_scored(plates, prefect_api):
-    # On demand; then there is nothing to do.
+def test_a_category_is_begun_three_times_trained_left_alone_retrained_and_scored(plates, prefect_api):
+    begin_twice(plates)
+
+    # The third is a short one; after it there is nothing to do.
     done = plates.run("pipelines.cli", "retrain", "--dataset", "plates", "--commit", check=False)
     assert done.returncode == REFUSED, done.stdout + done.stderr
     assert "retraining: plates-plate version 1: refused: " in done.stdout
@@ -46,7 +86,8 @@ def test_a_category_is_trained_left_alone_retrained_and_scored(plates, prefect_a
     assert state == "Refused"
     assert {f"{stage}@plates-plate" for stage in STAGES} <= tasks
     assert {"stages", "metrics", "decision", "plates-plate-run", "plates-plate-picture-0"} <= set(artifacts)
-    assert {row["outcome"] for row in json.loads(artifacts["stages"]["data"])} == {"ran"}
+    outcomes = {row["stage"]: row["outcome"] for row in json.loads(artifacts["stages"]["data"])}
+    assert [outcomes[f"{stage}@plates-plate"] for stage in STAGES[3:]] == ["ran"] * 3
     assert "REFUSE" in artifacts["decision"]["data"]
     assert "nothing changed since the last retraining" in flow(plates, "retraining").stdout
     state, tasks, artifacts = shown(prefect_api, "retraining")
@@ -79,42 +120,6 @@ def test_a_category_is_trained_left_alone_retrained_and_scored(plates, prefect_a
     drift = json.loads((folder / "_drift.json").read_text())
     assert drift["drift"]["images"] == 12
     assert drift["drift"]["drifted"] == (shown(prefect_api, "scoring")[0] == "Drifted")
-
-
-@pytest.mark.infra
-def test_a_retraining_whose_machine_died_goes_on_in_the_next_one_and_a_signal_leaves_no_process(plates):
-    """The server of the next one is its own, as for a user who has started none."""
-    plates.change(training__steps=300, training__validate_every=5)
-    plates.commit()
-    first = plates.start("pipelines.flow_process", "retraining", '{"dataset": "plates"}')
-    saved = plates.root / ".local" / "training" / "plates" / "plate"
-    wait_for(lambda: list(saved.glob("*.pt")), first)
-    first.kill()
-    first.wait()
-    # Its stages go on: nobody was left to stop them.
-    orphans = plates.pids("stages.train")
-    assert orphans
-
-    plates.environment.pop("PREFECT_API_URL")
-    log = plates.root.parent / "log"
-    with log.open("w") as stream:
-        second = plates.start("pipelines.cli", "retrain", "--dataset", "plates", output=stream)
-        wait_for(lambda: "resuming at step" in log.read_text(), second)
-    assert not orphans & plates.pids("stages.train")
-    assert plates.pids("stages.train")
-    assert plates.pids("uvicorn")
-    second.send_signal(signal.SIGTERM)
-    second.wait(120)
-
-    assert second.returncode == 128 + signal.SIGTERM
-    assert plates.processes() == []
-
-
-def wait_for(condition, process):
-    """Come back when a condition holds, as long as a process runs."""
-    while not condition():
-        assert process.poll() is None, "it ended before it could be stopped"
-        time.sleep(0.05)
 
 
 @pytest.mark.infra
