@@ -22,6 +22,7 @@ from diffusionad.metrics.latency import Latency
 from diffusionad.metrics.latency import measure as measure_by
 from diffusionad.metrics.ranking import pixel_metrics
 from diffusionad.model import DiffusionAD, ModelConfig, Paradigm
+from diffusionad.networks.layout import lay_out
 from diffusionad.runtime.calibration import calibrate
 from diffusionad.runtime.engines import Engine, Precision, Runtime, Variant, has_bf16, open_engine, torch_engine
 from diffusionad.runtime.export import write_onnx
@@ -76,7 +77,7 @@ def paper(_paths: CategoryPaths) -> list[Claim]:
         pipeline = Pipeline(model, "norm_guided")
         engines: dict[str, Engine] = {"onnx-fp32": _opened(pipeline, "onnx", Path(place))}
         engines["openvino-fp32"] = _opened(pipeline, "openvino", Path(place))
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs leave it out
+        lay_out(model, images.device)
         engines["torch-fp32"] = torch_engine(Pipeline(model, "norm_guided"))
         if has_bf16():
             engines["torch-bf16"] = torch_engine(Pipeline(model, "norm_guided"), "bf16")
@@ -109,7 +110,7 @@ def gpu(_paths: CategoryPaths) -> list[Claim]:
             claims.append(Claim(what, "", "images/s", batch / took.ms_p50 * 1000, took.spread))
     x_0, noise = _inputs(1, (SIDE, SIDE))[0].cuda(), torch.randn(1, 3, SIDE, SIDE, device="cuda")
     names: tuple[Paradigm, ...] = ("one_step", "norm_guided", "ddim", "iterative")
-    walk = {name: _reconstructing(model, x_0, noise, name) for name in names}
+    walk = {name: rivals.reconstructing(model, x_0, noise, name) for name in names}
     times = _wall({name: walk[name] for name in names[:2]}, ROUNDS, 3)
     times |= _wall({name: walk[name] for name in names[2:]}, 1, 0)
     one = times.pop("one_step")
@@ -119,15 +120,19 @@ def gpu(_paths: CategoryPaths) -> list[Claim]:
 
 
 def _training_on_gpu(model: DiffusionAD, training: TrainingConfig) -> list[Claim]:
-    images, _ = _inputs(training.batch_size, (SIDE, SIDE))
-    half = torch.arange(len(images)) < len(images) // 2
-    batch = Batch(images, (images[:, :1] > 0.9).float(), half)  # noqa: PLR2004  # a tenth of the pixels
+    batch = _batch(training.batch_size)
     trainer = Trainer(model, training)
     torch.cuda.reset_peak_memory_stats()
     step = _wall({"step": lambda: trainer.train_step(batch)}, ROUNDS, 3)["step"]
     peak = torch.cuda.max_memory_allocated() / 2**30
     return [
-        Claim("paper's architecture on a GPU, training", "", "images/s", len(images) / step.ms_p50 * 1000, step.spread),
+        Claim(
+            "paper's architecture on a GPU, training",
+            "",
+            "images/s",
+            training.batch_size / step.ms_p50 * 1000,
+            step.spread,
+        ),
         Claim("the same, peak memory", "", "GiB", peak, None),
     ]
 
@@ -143,16 +148,6 @@ def _wall(calls: Mapping[str, Callable[[], object]], rounds: int, warmup: int) -
         return both
 
     return measure_by({name: finished(call) for name, call in calls.items()}, rounds, warmup)
-
-
-def _reconstructing(
-    model: DiffusionAD, x_0: torch.Tensor, noise: torch.Tensor, paradigm: Paradigm
-) -> Callable[[], object]:
-    @torch.inference_mode()
-    def call() -> torch.Tensor:
-        return model.reconstruct(x_0, lambda _key: noise, paradigm)
-
-    return call
 
 
 def starter(paths: CategoryPaths) -> list[Claim]:
@@ -210,15 +205,12 @@ def synthesis(paths: CategoryPaths) -> list[Claim]:
     config = SynthesisConfig.model_validate_json((paths.synthetic / "settings.json").read_bytes())
     training = read_section(TrainingConfig, "training")
     trainer = Trainer(DiffusionAD(read_section(ModelConfig, "model"), (SIDE, SIDE)), training)
-    batch = training.batch_size
-    images, _ = _inputs(batch, (SIDE, SIDE))
-    half = torch.arange(batch) < batch // 2
-    step = Batch(images, (images[:, :1] > 0.9).float(), half)  # noqa: PLR2004  # a tenth of the pixels
+    step = _batch(training.batch_size)
     textures, rng = Textures(config.textures, (SIDE, SIDE)), np.random.default_rng(0)
-    normal, everywhere = images[0].permute(1, 2, 0).numpy(), np.ones((SIDE, SIDE), np.bool_)
+    normal, everywhere = step.images[0].permute(1, 2, 0).numpy(), np.ones((SIDE, SIDE), np.bool_)
     calls = {
         "step": lambda: trainer.train_step(step),
-        "anomaly": lambda: [synthesize(config, normal, everywhere, textures, rng) for _ in range(batch)],
+        "anomaly": lambda: [synthesize(config, normal, everywhere, textures, rng) for _ in step.images],
     }
     times = measure(calls, LONG_ROUNDS, 1)
     share = times["anomaly"].ms_p50 / times["step"].ms_p50
@@ -272,6 +264,13 @@ def _inputs(batch: int, size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tens
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(batch, 3, *size, generator=generator)
     return images, torch.randn(2, batch, 3, *size, generator=generator)
+
+
+def _batch(count: int) -> Batch:
+    """What a training step takes, half of it normal."""
+    images, _ = _inputs(count, (SIDE, SIDE))
+    half = torch.arange(count) < count // 2
+    return Batch(images, (images[:, :1] > 0.9).float(), half)  # noqa: PLR2004  # a tenth of the pixels
 
 
 def _bind(engine: Engine, images: torch.Tensor, noise: torch.Tensor) -> Callable[[], object]:

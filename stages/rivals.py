@@ -15,6 +15,7 @@ from diffusionad.metrics.pro import pro
 from diffusionad.metrics.sweep import auroc, average_precision, f1
 from diffusionad.metrics.tally import sweep_tally, tally
 from diffusionad.model import DiffusionAD, Paradigm
+from diffusionad.networks.layout import lay_out
 
 THRESHOLDS = 200
 FPR_LIMIT = 0.3
@@ -75,7 +76,12 @@ def reconstruction(detector: Detector, paradigm: Paradigm) -> Callable[[], Tenso
     x_0 = torch.rand(1, 3, *detector.config.image_size, generator=torch.Generator().manual_seed(0))
     noise = torch.randn(x_0.shape, generator=torch.Generator().manual_seed(1))
     model = rebuild(detector)
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs leave it out
+    lay_out(model, x_0.device)
+    return reconstructing(model, x_0, noise, paradigm)
+
+
+def reconstructing(model: DiffusionAD, x_0: Tensor, noise: Tensor, paradigm: Paradigm) -> Callable[[], Tensor]:
+    """The reconstruction of x_0 alone by a model as it lies; every noise is the one given."""
 
     @torch.inference_mode()
     def call() -> Tensor:
