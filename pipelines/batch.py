@@ -23,6 +23,7 @@ from pipelines.packaging import load_served
 from pipelines.results import read_json
 from stages import bucket
 from stages.body import Interrupted
+from stages.command import leave_at_once
 from stages.files import atomic_file
 from stages.sources import local_path
 
@@ -113,6 +114,7 @@ def _say(text: str) -> None:
 
 def main() -> None:
     """Read the request: model, source, out, batch, timeout_s."""
+    leave_at_once()
     request = read_json(Path(sys.argv[1]))
     try:
         served = load_served(Path(request["model"]))

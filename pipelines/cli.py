@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 
 from pipelines.launcher import launch_flow, launch_schedules
 from pipelines.options import entries_of, say
+from stages.command import leave_at_once
 
 COMMAND = Callable[[argparse.Namespace], int]
 ERRORS = (ValueError, OSError, FloatingPointError, Timeout)
@@ -23,6 +24,7 @@ ERRORS = (ValueError, OSError, FloatingPointError, Timeout)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; leave with its status."""
+    leave_at_once()
     options = _parser().parse_args(arguments)
     command: COMMAND = options.command
     try:

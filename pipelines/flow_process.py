@@ -15,10 +15,12 @@ from pipelines.launcher import AWAIT, START_S
 from pipelines.options import STATUS_REFUSED
 from pipelines.prefect_server import check_server
 from pipelines.states import REFUSED
+from stages.command import leave_at_once
 
 
 def main() -> None:
     """Run the flow that the command line names, with its parameters as JSON."""
+    leave_at_once()
     name, parameters = sys.argv[1], json.loads(sys.argv[2])
     # Of the four only this one: each loads libraries of its own.
     flow: Flow[..., State[Any]] = getattr(importlib.import_module(f"pipelines.{name}_flow"), name)

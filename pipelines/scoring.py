@@ -33,6 +33,7 @@ from diffusionad.metrics.tally import tally
 from pipelines.packaging import load_served
 from pipelines.results import read_json
 from pipelines.rules import ScoringConfig
+from stages.command import leave_at_once
 from stages.figures import Figures, FiguresConfig, absent, image_figures, pixel_figures
 from stages.files import write_json
 from stages.paths import CategoryPaths
@@ -238,6 +239,7 @@ def _picture(file: Path) -> Image.Image:
 
 def main() -> None:
     """Read the request, write the answer."""
+    leave_at_once()
     request = read_json(Path(sys.argv[1]))
     paths = CategoryPaths(request["dataset"], request["category"])
     folders = {role: Path(folder) for role, folder in request["folders"].items()}

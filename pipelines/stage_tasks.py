@@ -1,6 +1,6 @@
 """DVC's graph as Prefect tasks: one task a stage, started when what it needs is done."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ from prefect.futures import PrefectFuture, as_completed
 from prefect.logging import get_run_logger
 
 from pipelines.catalogue import Entry
-from pipelines.dvc import Outcome, changed_stages, reproduce_stage
+from pipelines.dvc import Outcome, reproduce_stage
 from pipelines.live import follow
 from pipelines.orchestration import OrchestrationConfig
 from pipelines.patience import patient
@@ -32,6 +32,7 @@ class StagesError(ValueError):
 
 def run_stages(
     needs: Mapping[str, frozenset[str]],
+    changed: Collection[str] | None,
     entries: Iterable[Entry],
     client: MlflowClient,
     config: OrchestrationConfig,
@@ -43,6 +44,7 @@ def run_stages(
 
     Args:
         needs: What each stage needs (`dvc_index.stage_graph`).
+        changed: Stages that DVC runs or restores, and after them those that need them (`dvc.changed_stages`).
         entries: Categories whose training is followed.
         client: Of the store that their losses go to.
         config: How many at once, how long, how often.
@@ -51,10 +53,8 @@ def run_stages(
     Raises:
         StagesError: If stages failed.
     """
-    run = patient(_run_stage, "stage", "{stage}", config.retry_wait_s)
-    # Once for all: DVC takes a second to start, which would be spent on each stage that has nothing to do.
-    changed = changed_stages(*needs)
     stale = force | (needs.keys() if changed is None else set(changed))
+    run = patient(_run_stage, "stage", "{stage}", config.retry_wait_s)
     by_key = {entry.key: entry for entry in entries}
     done, failures = Done({}, {}), dict[str, str]()
     futures: dict[str, FUTURE] = {}

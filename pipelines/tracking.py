@@ -19,7 +19,6 @@ from pipelines.digests import text_digest
 from pipelines.lineage import DVC_LOCK
 from pipelines.packaging import artifact_digest, save_served
 from pipelines.pages import log_page
-from pipelines.plots import draw_curves
 from pipelines.results import Result, read_history, read_json, read_result, read_settings
 from pipelines.store import experiment, lock
 from stages.params import PARAMS
@@ -160,6 +159,9 @@ def _numbers(content: object, name: str) -> Iterator[tuple[str, float]]:
 
 
 def _log_files(client: MlflowClient, run_id: str, result: Result) -> None:
+    # Here, not above: it loads matplotlib, which takes half a second that a result as before does not need.
+    from pipelines.plots import draw_curves  # noqa: PLC0415
+
     paths = result.entry.paths
     files: dict[Path, str] = {
         paths.previews: "pictures",

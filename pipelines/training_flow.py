@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from pipelines.catalogue import Entry, find
 from pipelines.children import stop_all
 from pipelines.decision import Decision
 from pipelines.digests import file_digest, folder_digest, text_digest
+from pipelines.dvc import changed_stages
 from pipelines.dvc_index import stage_graph
 from pipelines.flow_report import (
     report_comparison,
@@ -100,11 +102,15 @@ def train(entries: Sequence[Entry], config: OrchestrationConfig, force: frozense
     Raises:
         ValueError: If settings, the store or a stage fail.
     """
-    rules = read_rules()
-    attempt(check_settings, "check settings", ())
-    needs = stage_graph(Path.cwd(), [f"{stage}@{entry.key}" for entry in entries for stage in LAST])
-    client = attempt(connect, "connect to MLflow", config.retry_wait_s)
-    done = run_stages(needs, entries, client, config, force)
+    rules, targets = read_rules(), [f"{stage}@{entry.key}" for entry in entries for stage in LAST]
+    # DVC takes seconds to look at its stages: once for all of them, and beside what else is looked at first.
+    with ThreadPoolExecutor(1) as aside:
+        looking = aside.submit(changed_stages, *targets)
+        attempt(check_settings, "check settings", ())
+        needs = stage_graph(Path.cwd(), targets)
+        client = attempt(connect, "connect to MLflow", config.retry_wait_s)
+        changed = looking.result()
+    done = run_stages(needs, changed, entries, client, config, force)
     report_outcomes(done.outcomes)
     return Trained(client, rules, done.runs)
 

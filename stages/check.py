@@ -16,6 +16,7 @@ from diffusionad.section import Section
 from diffusionad.synthesis.foreground.methods import ForegroundConfig
 from diffusionad.training.trainer import TrainingConfig
 from stages.benchmark import BenchmarkConfig
+from stages.command import leave_at_once
 from stages.dataset import DatasetConfig
 from stages.download import DownloadConfig
 from stages.evaluate import EvaluationConfig
@@ -63,6 +64,7 @@ def faults(path: Path = PARAMS) -> Iterator[str]:
 
 
 def main() -> None:
+    leave_at_once()
     try:
         found = list(faults())
     except (OSError, ValueError) as error:

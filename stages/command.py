@@ -1,6 +1,8 @@
 """The thin command line that all stages share: `python -m stages.STAGE KEY`."""
 
+import atexit
 import errno
+import gc
 import logging
 import sys
 from collections.abc import Callable
@@ -9,12 +11,18 @@ from stages.params import read_category
 from stages.paths import CategoryPaths
 
 
+def leave_at_once() -> None:
+    """Let this process end without a last look for garbage among all that its libraries made: that takes a second."""
+    atexit.register(gc.freeze)
+
+
 def run(stage: Callable[[str, CategoryPaths], None]) -> None:
     """Call `stage(key, paths)` for the category key on the command line; turn a refusal into one line and status 1.
 
     Errors that a user can cause are ValueError, OSError and, by learning rates, FloatingPointError; anything else is a
     fault of ours and keeps its traceback.
     """
+    leave_at_once()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     if len(sys.argv) != 2:  # noqa: PLR2004  # the program and one key
         sys.exit(f"usage: python -m {stage.__module__} KEY, where KEY is an entry of `categories` in params.yaml")

@@ -16,6 +16,7 @@ from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from pipelines.catalogue import find
+from pipelines.dvc import changed_stages
 from pipelines.dvc_index import stage_graph
 from pipelines.flow_report import report_comparison, tell
 from pipelines.orchestration import read_orchestration
@@ -59,7 +60,7 @@ def here(quick, prefect_api, monkeypatch):
 @flow
 def probe(targets):
     """The stages of a flow without its rest."""
-    return run_stages(stage_graph(Path.cwd(), targets), (), None, read_orchestration())
+    return run_stages(stage_graph(Path.cwd(), targets), changed_stages(*targets), (), None, read_orchestration())
 
 
 def test_each_stage_runs_once_and_then_is_unchanged(here):
