@@ -57,6 +57,12 @@ class Copy:
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
 
+    def twin(self, name):
+        """Another checkout in the state of this one."""
+        root = self.root.with_name(f"{self.root.name}-{name}")
+        shutil.copytree(self.root, root)
+        return Copy(root, self.set_values)
+
     def change(self, **values):
         """Set values of params.yaml; a double underscore steps into a section."""
         self.set_values(self.root / "params.yaml", **values)

@@ -62,11 +62,11 @@ def test_a_change_of_a_metric_evaluates_again_and_does_not_train_again(trained):
 
 
 def test_a_killed_training_resumes_and_ends_in_the_same_bytes(fresh):
-    undisturbed, killed = fresh(), fresh()
-    for copy in (undisturbed, killed):
-        copy.change(training__steps=60, training__validate_every=5)
+    undisturbed = fresh()
+    undisturbed.change(training__steps=60, training__validate_every=5)
+    undisturbed.run("dvc", "repro", "synthesize@plates-plate")
+    killed = undisturbed.twin("killed")
     undisturbed.run("dvc", "repro", "train@plates-plate")
-    killed.run("dvc", "repro", "synthesize@plates-plate")
     environment = os.environ | {"PYTHONPATH": str(killed.root)}
     process = subprocess.Popen([sys.executable, "-m", "stages.train", "plates-plate"], cwd=killed.root, env=environment)
     state = killed.root / ".local/training/plates/plate"
@@ -88,10 +88,10 @@ def test_a_killed_training_resumes_and_ends_in_the_same_bytes(fresh):
 
 @pytest.mark.slow
 def test_two_processes_train_as_one_does_and_go_on_after_they_were_killed(fresh):
-    one, two, killed = fresh(), fresh(), fresh()
-    for copy in (one, two, killed):
-        copy.change(training__steps=30, training__validate_every=5)
-        copy.run("dvc", "repro", "synthesize@plates-plate")
+    one = fresh()
+    one.change(training__steps=30, training__validate_every=5)
+    one.run("dvc", "repro", "synthesize@plates-plate")
+    two, killed = one.twin("two"), one.twin("killed")
     together = ("env", "TRAIN_PROCESSES=2", "infra/python", "-m", "stages.train", "plates-plate")
     one.run("infra/python", "-m", "stages.train", "plates-plate")
     two.run(*together)
