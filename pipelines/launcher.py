@@ -27,7 +27,7 @@ HOME = Path(".local", "prefect")
 START_S = 600
 """A server may take to answer."""
 PORT = "4200"
-SERVER = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
+SERVER = [sys.executable, "-m", "uvicorn", "--factory", "pipelines.flow_server:create_app"]
 SERVER += ["--host", "127.0.0.1", "--log-level", "error", "--lifespan", "on"]
 EPHEMERAL = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
 """The server that Prefect itself starts for a flow without one; it would begin only once the flow has loaded."""
