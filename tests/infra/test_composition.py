@@ -1,9 +1,11 @@
 """Real servers, real processes: a retraining through Prefect's API, and what happens to it when a server fails."""
 
+import contextlib
 import hashlib
 import itertools
 import json
 import sys
+import time
 
 import pytest
 
@@ -11,6 +13,7 @@ pytestmark = [pytest.mark.infra, pytest.mark.slow]
 MODEL = "models/plates/plate/model.safetensors"
 SEEDS = itertools.count(1)
 RETRY_WAIT_S = [5, 10, 20, 40]
+OUTAGE_S = 60
 
 
 def digest(path):
@@ -45,6 +48,14 @@ def trained(composition):
     composition.run("git", "merge", "-q", branch_of(composition))
     composition.run(sys.executable, "-m", "dvc", "checkout", "-q")
     return weekly, ended()
+
+
+@contextlib.contextmanager
+def lasting(seconds):
+    """Wait at the end of the block until it has lasted so long."""
+    end = time.monotonic() + seconds
+    yield
+    time.sleep(max(0, end - time.monotonic()))
 
 
 def branch_of(composition):
@@ -120,7 +131,7 @@ def fails_without_mlflow(composition):
 
 
 def test_after_a_power_cut_the_next_run_goes_on_though_servers_go_away_and_ends_in_the_same_bytes(composition, trained):
-    """The worker dies in a training and leaves locks of DVC; in the next one, MLflow and Prefect are restarted."""
+    """The worker dies in a training and leaves locks of DVC; in the next one Prefect is restarted, MLflow away."""
     before = composition.champion()
     composition.change(training__seed=next(SEEDS), training__steps=80, training__validate_every=5)
     lost = composition.trigger("training/plates", dataset="plates")
@@ -137,8 +148,11 @@ def test_after_a_power_cut_the_next_run_goes_on_though_servers_go_away_and_ends_
 
     run = composition.trigger("training/plates", dataset="plates")
     composition.wait_for(lambda: composition.has_logged(run, "resuming at step"), "the training to go on")
-    composition.local("down", "mlflow", "prefect")
-    composition.local("up", "mlflow", "prefect")
+    composition.local("down", "mlflow")
+    with lasting(OUTAGE_S):
+        composition.local("down", "prefect")
+        composition.local("up", "prefect")
+    composition.local("up", "mlflow")
 
     ends_whole_or_as_before(composition, run, "training/plates", before)
     made = digest(composition.checkout / MODEL)
@@ -148,7 +162,7 @@ def test_after_a_power_cut_the_next_run_goes_on_though_servers_go_away_and_ends_
 
 
 def test_what_cannot_be_pushed_is_not_promoted_and_a_store_that_comes_back_is_waited_for(composition, trained):
-    """First without credentials; then S3 refuses, and PostgreSQL is restarted meanwhile."""
+    """First without credentials; then S3 refuses for a minute of pushing, and PostgreSQL is restarted meanwhile."""
     before = composition.champion()
     composition.change(training__seed=next(SEEDS))
 
@@ -165,8 +179,10 @@ def test_what_cannot_be_pushed_is_not_promoted_and_a_store_that_comes_back_is_wa
     composition.local("down", "s3")
     run = composition.trigger("retraining/plates", dataset="plates")
     composition.wait_for(lambda: composition.has_logged(run, "Retry 1/"), "a push in vain")
-    composition.local("down", "postgres")
-    composition.local("up", "postgres", "s3")
+    with lasting(OUTAGE_S):
+        composition.local("down", "postgres")
+        composition.local("up", "postgres")
+    composition.local("up", "s3")
 
     run = ends_whole_or_as_before(composition, run, "retraining/plates", before)
     assert not composition.has_logged(run, "Running stage 'train@plates-plate'"), "it was trained already"
