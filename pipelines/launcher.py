@@ -90,6 +90,8 @@ def prepare() -> dict[str, str]:
     # Two servers that make the tables of one database at once both fail: one makes them, the others wait.
     with FileLock(home / "schema.lock", timeout=LOCK_S):
         if not stamp.is_file() or stamp.read_text() != version:
+            sys.stderr.write(f"{home}: making Prefect's database, once; this takes a while\n")
+            sys.stderr.flush()
             command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes"]
             done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
             if done.returncode:
