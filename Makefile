@@ -10,9 +10,6 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PREFECT_CLI_PROMPT := false
 
-# Tests start hundreds of processes, which would all compile the same code where a shell keeps Python from storing it.
-TESTING := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
-
 .DEFAULT_GOAL := help
 .PHONY: help repro test test-infra lint ui serve bench claims docs setup setup-dev clean
 
@@ -24,11 +21,11 @@ repro: setup  ## set up, then run the whole pipeline (dvc repro) and show the fi
 	@$(BIN)/python -m stages.outcome
 
 test: setup-dev  ## set up, then run the tests
-	$(TESTING) --numprocesses=logical --maxprocesses=4 --dist=worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=worksteal
 
 test-infra: setup-dev  ## the flows against real servers: PostgreSQL, S3, MLflow, Prefect, a worker
 	infra/packages.sh
-	$(TESTING) -m infra --numprocesses=2 --dist=loadfile tests/infra tests/pipelines/flows
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m infra --numprocesses=2 --dist=loadfile tests/infra tests/pipelines/flows
 
 lint: setup-dev  ## style, types and import rules
 	$(BIN)/ruff check .

@@ -1,9 +1,13 @@
 """What tests of several rooms use."""
 
+import os
 import sys
 
 import pytest
 from ruamel.yaml import YAML
+
+# Tests start hundreds of processes, which would all compile the same code where a shell keeps Python from storing it.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture(autouse=True)

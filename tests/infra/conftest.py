@@ -37,8 +37,8 @@ GATE = {
 }
 PATIENCE_S = 900
 """For one flow run, which takes a minute and a half: this only ends what hangs."""
-UNSET = ("MLFLOW_", "PREFECT_", "PYTHONDONTWRITEBYTECODE")
-"""Variables that are not those of whoever runs the tests; a dozen processes a run would all compile the same code."""
+UNSET = ("MLFLOW_", "PREFECT_")
+"""Variables that are not those of whoever runs the tests."""
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 

@@ -143,9 +143,7 @@ def _environment(root, api):
     environment = os.environ | {"PYTHONPATH": str(root), "STAGE_PYTHON": sys.executable, "DVC_NO_ANALYTICS": "1"}
     # As on a machine where nobody has told git a name.
     environment |= {f"GIT_{who}_{what}": "test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    # The last: a dozen processes a flow would all compile the same code.
-    unset = ("MLFLOW_TRACKING_URI", "DATA_MIRROR", "PREFECT_API_URL", "PREFECT_HOME", "PYTHONDONTWRITEBYTECODE")
-    for name in unset:
+    for name in ("MLFLOW_TRACKING_URI", "DATA_MIRROR", "PREFECT_API_URL", "PREFECT_HOME"):
         environment.pop(name, None)
     return environment | ({"PREFECT_API_URL": api} if api else {})
 
