@@ -24,10 +24,12 @@ def main() -> None:
     name, parameters = sys.argv[1], json.loads(sys.argv[2])
     # Of the four only this one: each loads libraries of its own.
     flow: Flow[..., State[Any]] = getattr(importlib.import_module(f"pipelines.{name}_flow"), name)
-    # While the server loads as well: MLflow would begin with it at the first use of a store.
-    importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
+    awaits = AWAIT in sys.argv[3:]
+    if awaits:
+        # While the server still loads: MLflow would begin with it at the first use of a store.
+        importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
     try:
-        check_server(START_S if AWAIT in sys.argv[3:] else 0)
+        check_server(START_S if awaits else 0)
     except ValueError as error:
         sys.exit(f"error: {error}")
     state: State[Any] = flow(**parameters, return_state=True)
