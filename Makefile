@@ -18,7 +18,7 @@ help:  ## this list
 
 repro: setup  ## set up, then run the whole pipeline (dvc repro) and show the figures
 	$(BIN)/dvc repro
-	@$(BIN)/python -m stages.outcome
+	@$(BIN)/python -m stages.tools.summary
 
 test: setup-dev  ## set up, then run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=4 --dist=worksteal
@@ -44,10 +44,10 @@ docs: setup-dev  ## the pages of docs/, into .local/site; they open without a se
 	$(BIN)/mkdocs build --strict
 
 bench: setup-dev  ## export the starter model to every runtime and time them all: minutes
-	infra/python -m stages.bench $(or $(KEY),elpv-mono)
+	infra/python -m stages.tools.bench $(or $(KEY),elpv-mono)
 
 claims: setup-dev  ## measure the table of docs/performance.md again: half an hour; CLAIMS=starter,metrics for a part
-	infra/python -m stages.claims $(or $(KEY),elpv-mono)
+	infra/python -m stages.tools.claims $(or $(KEY),elpv-mono)
 
 setup: $(VENV)/.installed  ## make .venv with the pinned requirements; skipped when up to date
 setup-dev: $(VENV)/.installed-dev

@@ -13,9 +13,10 @@ from typing import Any
 from filelock import Timeout
 from ruamel.yaml import YAML
 
-from pipelines.launcher import launch_flow, launch_schedules
+from pipelines.launch.launcher import launch_flow, launch_schedules
 from pipelines.options import entries_of, say
 from stages.command import leave_at_once
+from stages.tools.settings import lay_over
 
 COMMAND = Callable[[argparse.Namespace], int]
 ERRORS = (ValueError, OSError, FloatingPointError, Timeout)
@@ -68,6 +69,12 @@ def _values(text: str) -> tuple[str, list[Any]]:
     if not equals:
         raise ValueError(f"--set {text}: expected SETTING=VALUE,VALUE")
     return name, YAML(typ="safe").load(f"[{values}]")
+
+
+def _apply(options: argparse.Namespace) -> int:
+    changed = lay_over(options.profile)
+    say("\n  ".join([f"params.yaml: {len(changed)} values changed", *changed]))
+    return 0
 
 
 def _serve(_: argparse.Namespace) -> int:
@@ -126,6 +133,12 @@ def _parser() -> argparse.ArgumentParser:
     ablator.add_argument("--dataset", required=True, help="of params.yaml")
     ablator.add_argument("--category", help="the one that params.yaml trains, or the data set's name, without it")
     ablator.add_argument("--steps", type=int, help="of each training, in place of params.yaml's")
+    settings = commands.add_parser("settings", help="change params.yaml", description="change params.yaml")
+    apply = settings.add_subparsers(required=True, metavar="ACTION").add_parser(
+        "apply", help="write the values of a profile into params.yaml; comments and other values stay"
+    )
+    apply.add_argument("profile", type=Path, metavar="PROFILE", help="params/paper.yaml, for example")
+    apply.set_defaults(command=_apply)
     importer = add("import-reference", "make a model of a checkpoint of the authors' code")
     importer.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="params-last.pt or params-best.pt")
     importer.add_argument("folder", type=Path, metavar="FOLDER", help="where the model goes")

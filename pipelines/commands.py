@@ -10,19 +10,19 @@ from pathlib import Path
 import sqlalchemy.exc
 from mlflow.exceptions import MlflowException
 
-from pipelines import registry
 from pipelines.catalogue import find
-from pipelines.comparison import Pair, compare
-from pipelines.decision import Decision
-from pipelines.export import export
-from pipelines.journal import aliases, read_events
 from pipelines.options import STATUS_REFUSED, entries_of, say
-from pipelines.prediction import predict_folder
-from pipelines.promotion import promote
-from pipelines.reproduce import reproduce
-from pipelines.rules import read_rules
-from pipelines.store import connect
-from pipelines.tracking import track
+from pipelines.promotion import registry
+from pipelines.promotion.comparison import Pair, compare
+from pipelines.promotion.decision import Decision
+from pipelines.promotion.journal import aliases, read_events
+from pipelines.promotion.promote import promote
+from pipelines.promotion.reproduce import reproduce
+from pipelines.promotion.settings import read_rules
+from pipelines.serving.export import export
+from pipelines.serving.prediction import predict_folder
+from pipelines.tracking.store import connect
+from pipelines.tracking.track import track
 
 
 def run(name: str, options: argparse.Namespace) -> int:
@@ -149,8 +149,8 @@ def _reproduce(options: argparse.Namespace) -> int:
 
 def _ablate(options: argparse.Namespace) -> int:
     # Here, not above: these import torch, which takes seconds that no other command needs.
-    from pipelines.ablation_report import tabulate, to_markdown, write_report  # noqa: PLC0415
-    from pipelines.ablation_run import Ablation, read_settings  # noqa: PLC0415
+    from pipelines.ablation.report import tabulate, to_markdown, write_report  # noqa: PLC0415
+    from pipelines.ablation.run import Ablation, read_settings  # noqa: PLC0415
 
     dataset, category = options.dataset, options.category or options.dataset
     known = [entry.paths.category for entry in find(None, None) if entry.paths.dataset == dataset]
@@ -168,7 +168,7 @@ def _ablate(options: argparse.Namespace) -> int:
 
 
 def _import_reference(options: argparse.Namespace) -> int:
-    from stages.import_reference import import_reference  # noqa: PLC0415  # as above
+    from stages.tools.import_reference import import_reference  # noqa: PLC0415  # as above
 
     config = import_reference(options.checkpoint, options.folder)
     say(f"{options.folder}: {config.category}, {config.image_size[0]} x {config.image_size[1]} px")

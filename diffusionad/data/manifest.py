@@ -39,7 +39,7 @@ mode: Pillow's name of the pixel format as stored (L, RGB, I;16, P, ...).
 sha256: of the file's bytes.
 group: the physical object, if the data set tells; else the image's own path.
 brightness: mean grey value in [0, 1]; missing where the pixels were not looked at.
-fingerprint: perceptual hash, 64 hex digits (`diffusionad.data.fingerprint`); missing as brightness.
+fingerprint: perceptual hash, 64 hex digits (`stages.download.fingerprint`); missing as brightness.
 """
 
 

@@ -5,9 +5,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy import ndimage
 
+from diffusionad.ranges import PositiveRange, UnitRange
 from diffusionad.section import Section
 from diffusionad.synthesis.fields import smooth_field
-from diffusionad.synthesis.ranges import PositiveRange, UnitRange
 
 
 class AlterationsConfig(Section):

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from diffusionad.ranges import LevelRange, PositiveRange, Range, UnitRange
 from diffusionad.section import Section
-from diffusionad.synthesis.ranges import LevelRange, PositiveRange, Range, UnitRange
 
 Pixels = NDArray[np.float32]
 

@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from diffusionad.ranges import Range
 from diffusionad.section import Section
-from diffusionad.synthesis.ranges import Range
 
 
 class PerlinConfig(Section):

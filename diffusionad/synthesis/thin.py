@@ -5,8 +5,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from pydantic import Field
 
+from diffusionad.ranges import PositiveRange, UnitRange
 from diffusionad.section import Section
-from diffusionad.synthesis.ranges import PositiveRange, UnitRange
 
 
 class ThinConfig(Section):

@@ -62,7 +62,8 @@ def file_of(module):
 
 
 def files_run_by(stage):
-    modules = {f"stages.{stage}"} | GRAPH.find_upstream_modules(f"stages.{stage}")
+    own = f"stages.{stage}.stage"
+    modules = {own} | GRAPH.find_upstream_modules(own)
     files = {file for module in modules - PLUMBING if (file := file_of(module)) is not None}
     return files | {companion for file in files for companion in companions_of(file)}
 
@@ -79,7 +80,7 @@ def is_under(file, dep):
 
 
 def modules_under(dep):
-    return {file for file in dep.rglob("*.py") if file.name != "__init__.py"}
+    return {file for file in dep.rglob("*.py") if file.name not in ("__init__.py", "__main__.py")}
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -133,7 +134,7 @@ def test_what_is_listed_exists():
 
 def test_every_section_is_read():
     """A section that nobody reads is a setting that does nothing."""
-    read = sections_read_by({*(ROOT / "pipelines").glob("*.py"), *set().union(*map(files_run_by, STAGES))})
+    read = sections_read_by({*(ROOT / "pipelines").rglob("*.py"), *set().union(*map(files_run_by, STAGES))})
 
     assert set(YAML(typ="safe").load(ROOT / "params.yaml")) == read | {CATEGORIES}
 

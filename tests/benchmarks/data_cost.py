@@ -24,8 +24,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from stages.dataset import DatasetConfig
-from stages.download import DownloadConfig, download
+from stages.common.dataset import DatasetConfig
+from stages.download.stage import DownloadConfig, download
 from stages.params import read_section
 from stages.paths import CategoryPaths
 

@@ -16,7 +16,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from stages.profile import lay_over
+from stages.tools.settings import lay_over
 
 ROOT = Path(__file__).parents[2]
 CODE = ("diffusionad", "stages", "pipelines", "infra", "dvc.yaml", "params.yaml", ".dvcignore", ".gitignore")

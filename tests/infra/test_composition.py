@@ -167,7 +167,7 @@ def test_what_cannot_be_pushed_is_not_promoted_and_a_store_that_comes_back_is_wa
     composition.change(training__seed=next(SEEDS))
 
     unset = ("-u", "AWS_ACCESS_KEY_ID", "-u", "AWS_SECRET_ACCESS_KEY", "AWS_SHARED_CREDENTIALS_FILE=/none")
-    command = (sys.executable, "-m", "pipelines.flow_process", "retraining", '{"dataset": "plates"}')
+    command = (sys.executable, "-m", "pipelines.launch.process", "retraining", '{"dataset": "plates"}')
     refused = composition.run("env", *unset, *command, check=False)
 
     assert refused.returncode == 1

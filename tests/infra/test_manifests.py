@@ -9,13 +9,13 @@ import kubernetes_validate
 import pytest
 from ruamel.yaml import YAML
 
-from pipelines.orchestration import read_orchestration
+from pipelines.flows.settings import read_orchestration
 
 with warnings.catch_warnings():
     # mlflow warns of its own type hints while it is imported.
     warnings.simplefilter("ignore")
-    from pipelines.scoring_flow import DRIFT_EVENT, resource_of
-    from pipelines.states import DRIFTED, REFUSED, UNCHANGED
+    from pipelines.flows.scoring import DRIFT_EVENT, resource_of
+    from pipelines.launch.states import DRIFTED, REFUSED, UNCHANGED
 
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"

@@ -21,10 +21,10 @@ from ruamel.yaml import YAML
 from diffusionad.data.manifest import manifest_digest, write_manifest
 from diffusionad.detector import Detector, DetectorConfig
 from diffusionad.model import DiffusionAD, ModelConfig
-from pipelines import store
 from pipelines.catalogue import find
 from pipelines.digests import file_digest
-from stages.evaluate import EvaluationConfig, evaluate
+from pipelines.tracking import store
+from stages.evaluate.stage import EvaluationConfig, evaluate
 from stages.files import write_json
 from stages.paths import CategoryPaths
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.profile import lay_over
+from stages.tools.settings import lay_over
 
 ROOT = Path(__file__).parents[2]
 CODE = ("diffusionad", "stages", "infra", "dvc.yaml", "params.yaml", ".dvcignore", ".gitignore")

@@ -14,8 +14,8 @@ import psutil
 import pytest
 from PIL import Image
 
-from pipelines.children import end_inside, end_session
-from stages.profile import lay_over
+from pipelines.processes import end_inside, end_session
+from stages.tools.settings import lay_over
 
 ROOT = Path(__file__).parents[3]
 CODE = ("diffusionad", "stages", "pipelines", "infra", "dvc.yaml", "params.yaml", ".dvcignore", ".gitignore")

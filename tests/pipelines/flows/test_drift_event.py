@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:unclosed data
 ROOT = Path(__file__).parents[3]
 APPLY = """
 from pipelines.orchestration import read_orchestration
-from pipelines.schedules import deployments
+from pipelines.flows.schedules import deployments
 for deployment in deployments(read_orchestration()):
     deployment.apply()
 """
@@ -43,7 +43,7 @@ def production(repository, prefect_api, run, set_values, monkeypatch, entry):
 
 def score(source, out):
     parameters = {"dataset": "toy", "category": "disc", "source": str(source), "out": str(out)}
-    command = [sys.executable, "-m", "pipelines.flow_process", "scoring", json.dumps(parameters)]
+    command = [sys.executable, "-m", "pipelines.launch.process", "scoring", json.dumps(parameters)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads((out / "version=1" / "_drift.json").read_text())["drift"]

@@ -10,7 +10,7 @@ import pytest
 
 APPLY = """
 from pipelines.orchestration import read_orchestration
-from pipelines.schedules import deployments
+from pipelines.flows.schedules import deployments
 for deployment in deployments(read_orchestration()):
     deployment.apply()
 """

@@ -16,15 +16,15 @@ from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from pipelines.catalogue import find
-from pipelines.dvc import changed_stages
-from pipelines.dvc_index import stage_graph
-from pipelines.flow_report import report_comparison, tell
-from pipelines.orchestration import read_orchestration
-from pipelines.retraining_flow import retraining
-from pipelines.schedules import deployments
-from pipelines.stage_tasks import StagesError, run_stages
-from pipelines.sweep_flow import sweep
-from pipelines.training_flow import training
+from pipelines.flows.report import report_comparison, tell
+from pipelines.flows.retraining import retraining
+from pipelines.flows.schedules import deployments
+from pipelines.flows.settings import read_orchestration
+from pipelines.flows.stage_tasks import StagesError, run_stages
+from pipelines.flows.sweep import sweep
+from pipelines.flows.training import training
+from pipelines.repository.dvc import changed_stages
+from pipelines.repository.dvc_index import stage_graph
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")]
 
@@ -191,7 +191,7 @@ def test_a_sweep_works_by_dask_where_the_setting_says_so(here):
     checkout = here("a")
     checkout.change(orchestration__sweep__dask="local")
 
-    done = checkout.run("pipelines.flow_process", "sweep", json.dumps({"dataset": "toy", "seeds": [3, 4]}))
+    done = checkout.run("pipelines.launch.process", "sweep", json.dumps({"dataset": "toy", "seeds": [3, 4]}))
 
     assert "2 of 2 combinations done: " in done.stdout
     lines = next(Path(".local", "sweeps").glob("*.csv")).read_text().splitlines()

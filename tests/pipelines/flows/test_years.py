@@ -16,7 +16,7 @@ STAGES = ("download", "foreground", "synthesize", "train", "evaluate", "benchmar
 
 def flow(checkout, name, *, check=True, **parameters):
     content = json.dumps({"dataset": "plates", "category": "plate"} | parameters)
-    return checkout.run("pipelines.flow_process", name, content, check=check)
+    return checkout.run("pipelines.launch.process", name, content, check=check)
 
 
 def shown(api, name):
@@ -47,7 +47,7 @@ def begin_twice(plates):
     """A retraining whose machine dies in its training, and one that is told to stop there."""
     plates.change(training__steps=2000, training__validate_every=5)
     plates.commit()
-    first = plates.start("pipelines.flow_process", "retraining", '{"dataset": "plates"}')
+    first = plates.start("pipelines.launch.process", "retraining", '{"dataset": "plates"}')
     saved = plates.root / ".local" / "training" / "plates" / "plate"
     wait_for(lambda: list(saved.glob("*.pt")), first)
     first.kill()

@@ -8,10 +8,10 @@ import pytest
 from moto.server import ThreadedMotoServer
 from PIL import Image
 
-from stages.data_contract import ContractConfig
-from stages.dataset import DatasetConfig
-from stages.download import DownloadConfig
-from stages.fetch import FetchConfig
+from stages.common.dataset import DatasetConfig
+from stages.download.contract import ContractConfig
+from stages.download.fetch import FetchConfig
+from stages.download.stage import DownloadConfig
 
 FETCH = {"timeout_s": 0.5, "attempts": 2, "wait_s": 0, "max_unpacked_mib": 4, "max_files": 30}
 CONTRACT = {
@@ -79,10 +79,10 @@ def dataset_config():
 def paint():
     """Write a photograph of smooth noise; another seed, another picture."""
 
-    def write(path: Path, seed=0, size=(40, 48)):
+    def write(path: Path, seed=0, size=(40, 48), mode="L"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        noise = np.random.default_rng(seed).integers(0, 256, (8, 8), dtype=np.uint8)
-        Image.fromarray(noise).resize(size[::-1]).save(path)
+        noise = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(noise).resize(size[::-1]).convert(mode).save(path)
         return path
 
     return write
@@ -90,12 +90,12 @@ def paint():
 
 @pytest.fixture(scope="session")
 def mark():
-    """Write a mask with a square of 255."""
+    """Write a mask with a square of `value`; 0 leaves it empty."""
 
-    def write(path: Path, size=(40, 48), box=(10, 20)):
+    def write(path: Path, value=255, size=(40, 48), box=(10, 20)):
         path.parent.mkdir(parents=True, exist_ok=True)
         mask = np.zeros(size, np.uint8)
-        mask[slice(*box), slice(*box)] = 255
+        mask[slice(*box), slice(*box)] = value
         Image.fromarray(mask).save(path)
         return path
 

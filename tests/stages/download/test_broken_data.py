@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages import download, survey, unpack
+from stages.download import stage as download
+from stages.download import survey, unpack
 
 GOOD = "nut/train/good/00.png"
 CRACK = "nut/test/crack/00.png"

@@ -1,7 +1,7 @@
 import pytest
 
-from stages import bucket
-from stages.body import Interrupted
+from stages.download import bucket
+from stages.download.transfer import Interrupted
 
 
 def test_objects_below_a_prefix_are_listed_over_pages(s3, monkeypatch):

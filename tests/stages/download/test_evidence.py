@@ -1,9 +1,9 @@
 import pandas as pd
 import pytest
 
-from diffusionad.data.facts import ImageFacts, MaskFacts
-from diffusionad.data.listing import Item
-from stages.evidence import collect
+from stages.download.evidence import collect
+from stages.download.facts import ImageFacts, MaskFacts
+from stages.download.layouts.listing import Item
 
 FACT = ImageFacts("a" * 64, 40, 48, "L", 0.5, "0" * 64)
 MASK = MaskFacts("m" * 64, 40, 48, 0.1)

@@ -2,7 +2,7 @@ import hashlib
 
 import pytest
 
-from stages.fetch import fetch, file_digest
+from stages.download.fetch import fetch, file_digest
 
 DATA = bytes(range(256)) * 4000
 SHA = hashlib.sha256(DATA).hexdigest()

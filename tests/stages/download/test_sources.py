@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.sources import find_root, local_path, package_folder
+from stages.download.sources import find_root, local_path, package_folder
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from diffusionad.data.listing import Item, Listing
-from stages.survey import lookalikes, remove_rest, survey
+from stages.download.layouts.listing import Item, Listing
+from stages.download.survey import lookalikes, remove_rest, survey
 
 
 def item(name, mask=None, outline=()):

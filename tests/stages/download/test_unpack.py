@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from stages.unpack import unpack
+from stages.download.unpack import unpack
 
 BOUNDS = {"max_bytes": 1 << 20, "max_files": 50}
 FILES = {"a/b.txt": b"one", "Ünï.txt": b"two" * 9000}

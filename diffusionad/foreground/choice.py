@@ -1,0 +1,57 @@
+"""Method `auto`: which of the methods that need nothing but the images suits a category, and why."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diffusionad.foreground.colours import colours, shrunk
+from diffusionad.foreground.credibility import credibility
+from diffusionad.foreground.methods import ForegroundConfig, Method, foreground, prepare
+
+CANDIDATES: tuple[Method, ...] = ("threshold", "grabcut", "median_background")
+"""From simple to costly: of two that are as credible the first is taken."""
+
+
+class Choice(NamedTuple):
+    """A method and the ground for it."""
+
+    method: Method
+    reason: str
+    credibility: dict[Method, float]
+    """Mean over the sample, in [0, 1]; without the methods that cannot be used."""
+
+
+def choose(config: ForegroundConfig, sample: Sequence[NDArray[np.float32]]) -> Choice:
+    """Try the methods on a sample of a category.
+
+    `isnet` is not tried: it takes seconds for an image, and weights. Whoever has them names it.
+
+    Args:
+        config: The numbers.
+        sample: Images in [0, 1], shape (H, W, 3), at least one.
+
+    Returns:
+        The method of the highest mean credibility; `full` if that is below `min_credibility`.
+    """
+    small = [shrunk(image, config.working_px) for image in sample]
+    one_size = len({image.shape for image in small}) == 1
+    found = {
+        method: _mean_credibility(config, method, small)
+        for method in CANDIDATES
+        if method != "median_background" or (one_size and len(small) > 1)
+    }
+    best = max(found, key=lambda method: found[method])
+    listed = ", ".join(f"{method} {value:.2f}" for method, value in found.items())
+    if found[best] < config.min_credibility:
+        reason = f"no method reaches credibility {config.min_credibility:.2f} on {len(small)} images: {listed}"
+        return Choice("full", reason, found)
+    return Choice(best, f"the most credible on {len(small)} images: {listed}", found)
+
+
+def _mean_credibility(config: ForegroundConfig, method: Method, sample: Sequence[NDArray[np.float32]]) -> float:
+    find = prepare(config, method, sample)
+    masks = [foreground(config, find, image).mask for image in sample]
+    pictures = (colours(image, config.scene.lightness) for image in sample)
+    return float(np.mean([credibility(picture, mask) for picture, mask in zip(pictures, masks, strict=True)]))

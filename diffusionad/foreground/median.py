@@ -1,0 +1,34 @@
+"""The median of a set of photographs: what all of them show, without what is each one's own."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from diffusionad.foreground.colours import colours
+from diffusionad.foreground.threshold import SceneConfig, far
+
+
+def median_image(images: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return the median of each pixel over the images.
+
+    Raises:
+        ValueError: If the images differ in size.
+    """
+    sizes = sorted({image.shape[:2] for image in images})
+    if len(sizes) > 1:
+        found = ", ".join(f"{width} x {height}" for height, width in sizes)
+        raise ValueError(f"`median_background` needs images of one size and view; got {found} px at the working size")
+    return np.asarray(np.median(np.stack(images), axis=0), dtype=np.float32)
+
+
+def unlike_median(scene: SceneConfig, median: NDArray[np.float32], image: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return where an image differs in colour from the median: the object, if objects lie elsewhere each time.
+
+    Args:
+        scene: How much lightness counts.
+        median: As from `median_image`.
+        image: RGB in [0, 1], of the same shape (H, W, 3).
+    """
+    difference = colours(image, scene.lightness) - colours(median, scene.lightness)
+    return far(np.linalg.norm(difference, axis=2))

@@ -1,0 +1,80 @@
+"""An object told from its background by one threshold, on grey or on the distance to the border's colour."""
+
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from skimage import filters
+
+from diffusionad.foreground.colours import colours, frame
+from diffusionad.foreground.credibility import credibility
+from diffusionad.foreground.tidy import TidyConfig, tidied
+from diffusionad.section import Section
+
+Rule = Literal["otsu", "triangle", "border_colour"]
+
+
+class SceneConfig(Section):
+    """Part `scene` of section `foreground`: what every method takes for granted of a photograph."""
+
+    border_px: int = Field(ge=1, description="width of the frame that is taken for background, at the working size")
+    lightness: float = Field(
+        gt=0,
+        le=1,
+        description="weight of L* against a* and b*, but for border_colour: the less, the blinder to shadows",
+    )
+
+
+class ThresholdConfig(Section):
+    """Part `threshold` of section `foreground`."""
+
+    rule: Literal["auto", "otsu", "triangle", "border_colour"] = Field(
+        description="otsu and triangle cut grey, border_colour the distance to the frame's colour; auto: the most "
+        "credible of the three on each image"
+    )
+    border_lightness: float = Field(gt=0, le=1, description="weight of L* in border_colour")
+
+
+class Cut(NamedTuple):
+    """An object and how credible it is."""
+
+    mask: NDArray[np.bool_]
+    credibility: float
+
+
+def threshold_cut(config: ThresholdConfig, scene: SceneConfig, tidy: TidyConfig, image: NDArray[np.float32]) -> Cut:
+    """Cut an object out at one threshold.
+
+    Args:
+        config: The rule.
+        scene: What is background.
+        tidy: Morphology.
+        image: RGB in [0, 1], shape (H, W, 3), at the working size.
+    """
+    picture = colours(image, scene.lightness)
+    rules: tuple[Rule, ...] = get_args(Rule) if config.rule == "auto" else (config.rule,)
+    masks = [tidied(tidy, _side(rule, config, scene, image)) for rule in rules]
+    return max((Cut(mask, credibility(picture, mask)) for mask in masks), key=lambda cut: cut.credibility)
+
+
+def _side(rule: Rule, config: ThresholdConfig, scene: SceneConfig, image: NDArray[np.float32]) -> NDArray[np.bool_]:
+    border = frame((image.shape[0], image.shape[1]), scene.border_px)
+    if rule == "border_colour":
+        picture = colours(image, config.border_lightness)
+        return far(np.linalg.norm(picture - np.median(picture[border], axis=0), axis=2))
+    grey = image.mean(axis=2)
+    if np.ptp(grey) == 0:
+        return np.zeros(grey.shape, dtype=bool)
+    # scikit-image annotates some of its functions and not these.
+    cut = filters.threshold_otsu if rule == "otsu" else filters.threshold_triangle
+    bright = grey > cut(grey)  # type: ignore[no-untyped-call]
+    # The border shows background: whichever side of the threshold it is mostly on is not the object.
+    return np.asarray(~bright if bright[border].mean() > 0.5 else bright)  # noqa: PLR2004  # a majority
+
+
+def far(distance: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return where a distance is large, by Otsu's threshold; nowhere if it is the same everywhere."""
+    if np.ptp(distance) == 0:
+        return np.zeros(distance.shape, dtype=bool)
+    return np.asarray(distance > filters.threshold_otsu(distance))  # type: ignore[no-untyped-call]

@@ -1,0 +1,1 @@
+"""What each part of a detector is worth: rows, trainings, report."""

@@ -1,0 +1,1 @@
+"""What follows what: the Prefect flows and their tasks."""

@@ -1,0 +1,139 @@
+"""Flow `retraining`: has anything changed? If so, train and judge in a worktree of its own. Made to run unattended."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from prefect import flow
+from prefect.client.schemas.objects import State as RunState
+from prefect.logging import get_run_logger
+from prefect.states import Completed
+
+from pipelines.catalogue import Entry, find
+from pipelines.flows.report import run_name, tell
+from pipelines.flows.retries import ERRORS, attempt
+from pipelines.flows.settings import OrchestrationConfig, read_orchestration
+from pipelines.flows.training import Result, failed, final_state, judge, train
+from pipelines.launch.states import UNCHANGED
+from pipelines.processes import stop_all
+from pipelines.repository.changes import STATES, State, locked_stages, look, read_state, write_state
+from pipelines.repository.dvc import stream_dvc
+from pipelines.repository.dvc_index import has_remote
+from pipelines.repository.workspace import carry_over, commit_lock, git, workspace
+
+REMOTE = "origin"
+
+
+@flow(name="retraining", flow_run_name=run_name)
+def retraining(
+    dataset: str, category: str | None = None, *, force: bool = False, commit: bool = False, publish: bool = False
+) -> RunState[Any]:
+    """Train again what has changed since the last time, and judge what came of it.
+
+    It works on the last commit, not on the files of the checkout, and leaves the checkout as it is.
+
+    Args:
+        dataset: Of params.yaml.
+        category: One of its categories; all of them without it.
+        force: Look at the data again though nothing seems to have changed.
+        commit: Commit dvc.lock on a branch of its own, `retraining/...`.
+        publish: And push that branch to `origin`.
+    """
+    checkout = Path.cwd()
+    name = f"{dataset}-{category}" if category else dataset
+    try:
+        config, entries = read_orchestration(), find(dataset, category)
+    except ERRORS as error:
+        return failed(error)
+    try:
+        with _alone(entries, checkout):
+            return _retrain(entries, config, name, checkout, force=force, commit=commit or publish, publish=publish)
+    except ERRORS as error:
+        tell(config.notify, f"retraining of {name} failed", str(error))
+        return failed(error)
+    except BaseException:
+        # The task runner would wait for the processes of its threads.
+        stop_all()
+        raise
+
+
+def _retrain(
+    entries: Sequence[Entry],
+    config: OrchestrationConfig,
+    name: str,
+    checkout: Path,
+    *,
+    force: bool,
+    commit: bool,
+    publish: bool,
+) -> RunState[Any]:
+    now = {
+        entry.key: attempt(look, f"look for changes of {entry.key}", config.retry_wait_s, entry, checkout)
+        for entry in entries
+    }
+    last = {entry.key: read_state(entry.key, checkout) for entry in entries}
+    changed = {key: state.differs(last[key]) for key, state in now.items() if force or state.differs(last[key])}
+    if not changed:
+        message = f"nothing changed since the last retraining of {', '.join(now)}"
+        get_run_logger().info(message)
+        return Completed(name=UNCHANGED, message=message)
+    get_run_logger().info("changed: %s", "; ".join(f"{key}: {', '.join(what)}" for key, what in changed.items()))
+    with workspace(name, checkout) as folder, contextlib.chdir(folder):
+        for state in last.values():
+            carry_over(state.stages if state else {}, folder)
+        # DVC does not see what lies at the source: it is told which downloads to repeat.
+        downloads = frozenset(f"download@{key}" for key in changed if force or _is_other_data(now[key], last[key]))
+        entries = find(*_names(entries, name))
+        trained = train(entries, config, downloads)
+        # First: a champion whose data and model nobody else can have would be half a promotion.
+        if config.push and has_remote(folder):
+            attempt(_push, "push", config.retry_wait_s, folder, config.stage_timeout_s)
+        result = judge(entries, config, trained)
+        if commit:
+            _commit(name, result, folder, publish=publish)
+        for key, state in now.items():
+            write_state(key, state._replace(stages=locked_stages(key, folder)), checkout)
+    return final_state(result)
+
+
+def _names(entries: Sequence[Entry], name: str) -> tuple[str, str | None]:
+    dataset = entries[0].paths.dataset
+    return dataset, None if name == dataset else entries[0].paths.category
+
+
+def _is_other_data(now: State, last: State | None) -> bool:
+    return last is not None and now.data != last.data
+
+
+def _push(folder: Path, timeout_s: float) -> None:
+    """Bring data and models to where others find them."""
+    stream_dvc(folder, get_run_logger().info, timeout_s, "--wait-for-lock", "push")
+
+
+def _commit(name: str, result: Result, folder: Path, *, publish: bool) -> None:
+    if git(folder, "status", "--porcelain", "--", "dvc.lock"):
+        branch = f"retraining/{name}/{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        commit_lock(branch, f"Retrain {name}: {result.summary()}", folder)
+        get_run_logger().info("dvc.lock is committed on branch %s", branch)
+        if publish:
+            git(folder, "push", "--quiet", REMOTE, branch)
+
+
+@contextlib.contextmanager
+def _alone(entries: Sequence[Entry], checkout: Path) -> Iterator[None]:
+    """Keep other retrainings of the same categories out; a lock of a process that died is none.
+
+    Raises:
+        ValueError: If one is under way.
+    """
+    (checkout / STATES).mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        for entry in sorted(entries, key=lambda entry: entry.key):
+            try:
+                stack.enter_context(FileLock(checkout / STATES / f"{entry.key}.lock", timeout=0))
+            except Timeout:
+                raise ValueError(f"{entry.key}: another retraining is under way; nothing was done") from None
+        yield

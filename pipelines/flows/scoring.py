@@ -1,0 +1,150 @@
+"""Flow `scoring`: the images of a folder or a prefix through the champion, each once; and have its scores drifted?"""
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import mlflow.artifacts
+import numpy as np
+import pandas as pd
+from filelock import FileLock, Timeout
+from mlflow import MlflowClient
+from numpy.typing import NDArray
+from prefect import flow
+from prefect.artifacts import create_table_artifact
+from prefect.client.schemas.objects import State
+from prefect.events import emit_event
+from prefect.logging import get_run_logger
+from prefect.states import Completed
+
+from pipelines.catalogue import Entry, find
+from pipelines.errors import PassingError
+from pipelines.flows.drift import Drift, measure_drift
+from pipelines.flows.report import run_name, tell
+from pipelines.flows.retries import ERRORS, attempt
+from pipelines.flows.score_worker import read_scores
+from pipelines.flows.settings import OrchestrationConfig, read_orchestration
+from pipelines.flows.training import failed
+from pipelines.launch.states import DRIFTED
+from pipelines.processes import stop_all, stream
+from pipelines.promotion import registry
+from pipelines.tracking.store import connect
+from stages.download.fetch import FetchConfig
+from stages.files import write_json
+from stages.params import read_section
+
+OUT = Path(".local", "scores")
+DRIFT_EVENT = "diffusionad.drifted"
+"""The event on which an automation retrains."""
+
+
+@flow(name="scoring", flow_run_name=run_name)
+def scoring(dataset: str, category: str, source: str, out: str | None = None) -> State[Any]:
+    """Score the images that the champion of a category has not scored yet.
+
+    Args:
+        dataset: Of params.yaml.
+        category: One of its categories.
+        source: Folder or s3://BUCKET/PREFIX.
+        out: Folder for the results; `.local/scores/MODEL` without it. They stand below `version=N`.
+    """
+    try:
+        (entry,) = find(dataset, category)
+        return _score(entry, source, Path(out) if out else OUT / entry.model_name)
+    except ERRORS as error:
+        return failed(error)
+    except BaseException:
+        stop_all()
+        raise
+
+
+def resource_of(dataset: str, category: str) -> str:
+    """Name a model in events."""
+    return f"diffusionad.model.{dataset}.{category}"
+
+
+def _score(entry: Entry, source: str, out: Path) -> State[Any]:
+    config = read_orchestration()
+    client = attempt(connect, "connect to MLflow", config.retry_wait_s)
+    version = registry.champion(client, entry.model_name) if _is_known(client, entry) else None
+    if version is None:
+        raise ValueError(f"{entry.model_name}: no champion yet; run `diffusionad promote` first")
+    folder = out / f"version={version}"
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(out / ".lock", timeout=0), tempfile.TemporaryDirectory() as place:
+            model = registry.fetch(client, entry.model_name, version, Path(place, "model"))
+            _run_batch(model, source, folder, config, Path(place))
+    except Timeout:
+        raise ValueError(f"{out}: another scoring writes there; nothing was done") from None
+    table = read_scores(folder)
+    drift = measure_drift(config.drift, _numbers(table["score"]), _reference(client, entry, version))
+    _record(entry, version, table, drift, folder, config)
+    message = f"{len(table)} images scored by version {version}, {int(table['error'].notna().sum())} of them no images"
+    return Completed(name=DRIFTED if drift.drifted else "Completed", message=message)
+
+
+def _is_known(client: MlflowClient, entry: Entry) -> bool:
+    return bool(client.search_registered_models(f"name='{entry.model_name}'"))
+
+
+def _run_batch(model: Path, source: str, out: Path, config: OrchestrationConfig, place: Path) -> None:
+    request = place / "request.json"
+    write_json(
+        request,
+        {
+            "model": str(model),
+            "source": source,
+            "out": str(out),
+            "batch": config.scoring_batch,
+            "timeout_s": read_section(FetchConfig, "download.fetch").timeout_s,
+        },
+    )
+    attempt(_batch, "score", config.retry_wait_s, request, config.stage_timeout_s)
+
+
+def _batch(request: Path, timeout_s: float) -> None:
+    command = [sys.executable, "-m", "pipelines.flows.score_worker", str(request)]
+    ended = stream(command, Path.cwd(), get_run_logger().info, timeout_s)
+    if ended.timed_out:
+        raise ValueError(f"the scoring took longer than {timeout_s:g} s and was stopped; run it again to go on")
+    if ended.status:
+        reason = (ended.lines or ("no reason given",))[-1].removeprefix("error: ")
+        raise (PassingError if ended.status == os.EX_TEMPFAIL else ValueError)(reason)
+
+
+def _reference(client: MlflowClient, entry: Entry, version: str) -> NDArray[np.float64]:
+    """The scores of the normal test images, from the run that the version comes from."""
+    run_id = registry.run_of(registry.get_version(client, entry.model_name, version))
+    artifact = f"evaluation/{entry.paths.scores.name}"
+    with tempfile.TemporaryDirectory() as place:
+        file = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=artifact, dst_path=place)
+        table = pd.read_parquet(file)
+    return _numbers(table.loc[table["label"] == 0, "score"])
+
+
+def _numbers(column: "pd.Series[float]") -> NDArray[np.float64]:
+    return np.asarray(column.dropna(), dtype=np.float64)
+
+
+def _record(
+    entry: Entry, version: str, table: pd.DataFrame, drift: Drift, folder: Path, config: OrchestrationConfig
+) -> None:
+    scored = table[table["error"].isna()]
+    content = {
+        "version": version,
+        "images": len(scored),
+        "anomalous": int(scored["label"].sum()),
+        "errors": int(table["error"].notna().sum()),
+        "drift": drift._asdict(),
+    }
+    write_json(folder / "_drift.json", content)  # readers of Parquet data sets pass over the underscore
+    create_table_artifact([{"of": name, "value": json.dumps(value)} for name, value in content.items()], "scores")
+    if drift.drifted:
+        text = f"distance {drift.distance:.2f} over the last {drift.images} images, version {version}"
+        get_run_logger().warning("scores of %s drifted: %s", entry.model_name, text)
+        emit_event(DRIFT_EVENT, {"prefect.resource.id": resource_of(*entry.paths)}, payload=content)
+        tell(config.notify, f"scores of {entry.model_name} drifted", text)

@@ -1,0 +1,191 @@
+"""Flow `training`: stages -> run -> version -> gate -> champion or report, in the current folder."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mlflow import MlflowClient
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.logging import get_run_logger
+from prefect.states import Completed, Failed
+
+from pipelines.catalogue import Entry, find
+from pipelines.digests import file_digest, folder_digest, text_digest
+from pipelines.flows.report import (
+    report_comparison,
+    report_decision,
+    report_metrics,
+    report_outcomes,
+    report_pictures,
+    report_run,
+    run_name,
+    tell,
+)
+from pipelines.flows.retries import ERRORS, attempt, one_line
+from pipelines.flows.settings import OrchestrationConfig, read_orchestration
+from pipelines.flows.stage_tasks import run_stages
+from pipelines.launch.states import REFUSED
+from pipelines.processes import stop_all
+from pipelines.promotion import registry
+from pipelines.promotion.decision import Decision
+from pipelines.promotion.promote import promote
+from pipelines.promotion.settings import PromotionConfig, read_rules
+from pipelines.repository.dvc import changed_stages
+from pipelines.repository.dvc_index import stage_graph
+from pipelines.tracking.store import connect
+from pipelines.tracking.track import track
+from stages.files import atomic_file
+from stages.params import PARAMS
+
+CHECKED = Path(".local", "settings-checked")
+LAST = ("evaluate", "benchmark")
+"""The stages that nothing else needs."""
+
+
+class Trained(NamedTuple):
+    """What a training hands to its judge."""
+
+    client: MlflowClient
+    rules: PromotionConfig
+    runs: dict[str, str]
+    """MLflow runs that followed a training, by key of the category."""
+
+
+class Result(NamedTuple):
+    """What came of a training."""
+
+    versions: dict[str, str]
+    """Of the registered model of each category."""
+    decision: Decision | None
+    """None if every model is its champion's."""
+
+    def summary(self) -> str:
+        """One line."""
+        names = ", ".join(f"{name} version {version}" for name, version in self.versions.items())
+        if self.decision is None:
+            return f"nothing new: {names} as before"
+        return f"{names}: {'promoted' if self.decision.promote else f'refused: {self.decision.reasons[0]}'}"
+
+
+@flow(name="training", flow_run_name=run_name)
+def training(dataset: str, category: str | None = None) -> State[Any]:
+    """Bring a data set, or one category of it, up to date in the current folder, and judge what came of it.
+
+    Args:
+        dataset: Of params.yaml.
+        category: One of its categories; all of them without it.
+    """
+    try:
+        entries, config = find(dataset, category), read_orchestration()
+        result = judge(entries, config, train(entries, config))
+    except ERRORS as error:
+        return failed(error)
+    except BaseException:
+        # The task runner would wait for the processes of its threads.
+        stop_all()
+        raise
+    return final_state(result)
+
+
+def train(entries: Sequence[Entry], config: OrchestrationConfig, force: frozenset[str] = frozenset()) -> Trained:
+    """Check settings and store, then run stages.
+
+    Args:
+        entries: Categories.
+        config: Section `orchestration`.
+        force: DVC stages that run though nothing changed.
+
+    Raises:
+        ValueError: If settings, the store or a stage fail.
+    """
+    rules, targets = read_rules(), [f"{stage}@{entry.key}" for entry in entries for stage in LAST]
+    # DVC takes seconds to look at its stages: once for all of them, and beside what else is looked at first.
+    with ThreadPoolExecutor(1) as aside:
+        looking = aside.submit(changed_stages, *targets)
+        attempt(check_settings, "check settings", ())
+        needs = stage_graph(Path.cwd(), targets)
+        client = attempt(connect, "connect to MLflow", config.retry_wait_s)
+        changed = looking.result()
+    done = run_stages(needs, changed, entries, client, config, force)
+    report_outcomes(done.outcomes)
+    return Trained(client, rules, done.runs)
+
+
+def judge(entries: Sequence[Entry], config: OrchestrationConfig, trained: Trained) -> Result:
+    """Track and register what the stages left, judge it, and promote or report.
+
+    Args:
+        entries: Promoted together or not at all.
+        config: Section `orchestration`.
+        trained: Of the same categories.
+
+    Raises:
+        ValueError: If the store or the gate fail.
+    """
+    client = trained.client
+    versions = {
+        entry.model_name: attempt(
+            register, f"register {entry.model_name}", (), client, entry, trained.runs.get(entry.key)
+        )
+        for entry in entries
+    }
+    report_metrics(entries)
+    verdict = attempt(promote, "judge", (), client, entries, trained.rules, None)
+    report_decision(verdict.decision)
+    for entry, candidate, champion in verdict.contests:
+        if champion is not None:
+            report_comparison(entry, client, _run_of(client, entry, candidate), champion, candidate)
+    result = Result(versions, verdict.decision)
+    if result.decision is not None:
+        verb = "promoted" if result.decision.promote else "refused"
+        tell(config.notify, f"{verb}: {', '.join(versions)}", result.decision.to_table())
+    return result
+
+
+def final_state(result: Result) -> State[Any]:
+    """Name the end of a flow after the decision; a refusal is no failure of the flow."""
+    refused = result.decision is not None and not result.decision.promote
+    return Completed(name=REFUSED if refused else "Completed", message=result.summary())
+
+
+def failed(error: Exception) -> State[Any]:
+    """Say in one line what went wrong. Returned, not raised: a traceback would say nothing more."""
+    line = one_line(error)
+    get_run_logger().error(line)
+    return Failed(message=line)
+
+
+def check_settings() -> None:
+    """Read every section of params.yaml, before hours of training end at a typo in `evaluation`.
+
+    Raises:
+        ValueError: If something is wrong; a line each.
+    """
+    code = [folder_digest(Path(room)) for room in ("diffusionad", "stages")]
+    digest = text_digest(" ".join([file_digest(PARAMS), *code]))
+    # It loads all that stages load, which takes seconds: what was found sound is not asked again.
+    if CHECKED.is_file() and CHECKED.read_text() == digest:
+        return
+    done = subprocess.run([sys.executable, "-m", "stages.tools.check"], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ValueError(done.stderr.strip().removeprefix("error: "))
+    with atomic_file(CHECKED) as draft:
+        draft.write_text(digest)
+
+
+def register(client: MlflowClient, entry: Entry, run_id: str | None) -> str:
+    """Log what the stages left and make it a version; show its run and pictures."""
+    track(client, entry, run_id)
+    version, is_new = registry.register(client, entry)
+    get_run_logger().info("%s: version %s%s", entry.model_name, version, "" if is_new else ", as before")
+    report_run(entry, client, _run_of(client, entry, version), version)
+    report_pictures(entry)
+    return version
+
+
+def _run_of(client: MlflowClient, entry: Entry, version: str) -> str:
+    return registry.run_of(registry.get_version(client, entry.model_name, version))

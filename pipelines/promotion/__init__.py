@@ -1,0 +1,1 @@
+"""The gate: what is measured, what is decided, who becomes champion."""

@@ -1,0 +1,139 @@
+"""Two registered versions side by side, image by image: the page that a person reads before a promotion."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from mlflow import MlflowClient
+from numpy.typing import NDArray
+
+from diffusionad.data.manifest import read_manifest
+from diffusionad.metrics.bootstrap import PairedDifference
+from diffusionad.metrics.curves import Curve, pr_curve, roc_curve, score_histogram
+from diffusionad.metrics.ranking import sweep_images
+from pipelines.catalogue import Entry
+from pipelines.promotion import registry
+from pipelines.promotion.gates import LINEAGE
+from pipelines.promotion.judge import score_apart
+from pipelines.promotion.judge_worker import CURVE_POINTS
+from pipelines.promotion.settings import ScoringConfig
+from pipelines.tracking.lineage import LICENCE
+from pipelines.tracking.pages import log_page
+from stages.evaluate.report.page import write_page, write_scripts
+from stages.evaluate.report.review import Answer, Comparison, Review
+from stages.files import atomic_folder
+
+BINS = 40
+"""Of the histogram of scores."""
+PAGE, PICTURES = "index.html", "report"
+
+
+class Pair(NamedTuple):
+    """Two versions of one category; what changes is told from `before` to `after`."""
+
+    entry: Entry
+    before: str
+    after: str
+
+
+def compare(client: MlflowClient, pair: Pair, scoring: ScoringConfig, folder: Path) -> Path:
+    """Score both artifacts on the test rows of today and write the page.
+
+    Args:
+        client: Of the store.
+        pair: Numbers of the versions.
+        scoring: Of the paired bootstrap.
+        folder: Gets index.html and a folder of pictures; replaced if it exists.
+
+    Returns:
+        The page.
+
+    Raises:
+        ValueError: If an artifact is missing or altered, or scoring fails.
+    """
+    name = pair.entry.model_name
+    with tempfile.TemporaryDirectory() as place, atomic_folder(folder) as draft:
+        folders = {
+            "candidate": registry.fetch(client, name, pair.after, Path(place, "candidate")),
+            "champion": registry.fetch(client, name, pair.before, Path(place, "champion")),
+        }
+        (draft / PICTURES).mkdir()
+        answer = score_apart(pair.entry, folders, scoring, Path(place), draft / PICTURES)
+        write_comparison(client, pair, answer, scoring, draft)
+    return folder / PAGE
+
+
+def write_comparison(
+    client: MlflowClient, pair: Pair, answer: Mapping[str, Any], scoring: ScoringConfig, folder: Path
+) -> None:
+    """Write the page of what `promotion.judge_worker` found out into a folder that has its pictures already."""
+    rows = read_manifest(pair.entry.paths.manifest).query("split == 'test'").reset_index(drop=True)
+    labels = rows["label"].to_numpy()
+    versions = {"champion": pair.before, "candidate": pair.after}
+    differences = {name: PairedDifference(**found) for name, found in answer["differences"].items()}
+    review = Review(
+        title=f"{pair.entry.model_name}: version {pair.after} against version {pair.before}",
+        kicker=f"Comparison on {len(rows)} test images",
+        images=rows[["path", "label", "defect", "width", "height"]].assign(outline=rows["mask"].notna()),
+        answers=[
+            _answer(answer["said"][role], answer["figures"][role], labels, *_describe(client, pair.entry, number))
+            for role, number in versions.items()
+        ],
+        fpr_limit=scoring.fpr_limit,
+        comparison=Comparison(scoring.resamples, differences),
+        training=None,
+        sheets=(),
+    )
+    write_scripts(folder / PICTURES)
+    write_page(folder / PAGE, PICTURES, review)
+
+
+def attach(client: MlflowClient, pair: Pair, answer: Mapping[str, Any], scoring: ScoringConfig, folder: Path) -> None:
+    """Log the page of a contest to the run of the candidate.
+
+    Args:
+        client: Of the store.
+        pair: Champion and candidate.
+        answer: What `pipelines.promotion.judge_worker` found out.
+        scoring: As it was told.
+        folder: Has the pictures in `report`; gets the page.
+    """
+    write_comparison(client, pair, answer, scoring, folder)
+    run_id = registry.run_of(registry.get_version(client, pair.entry.model_name, pair.after))
+    log_page(client, run_id, folder / PAGE, folder / PICTURES, place_in_run(pair.before, pair.after))
+
+
+def place_in_run(before: str, after: str) -> str:
+    """Folder of the page among the artifacts of the run of `after`."""
+    return f"compare/{before}-{after}"
+
+
+def _answer(
+    said: Mapping[str, Any],
+    figures: Mapping[str, float | int | str | None],
+    labels: NDArray[np.int64],
+    title: str,
+    lineage: Mapping[str, str],
+) -> Answer:
+    scores = np.asarray(said["scores"], np.float64)
+    roc = pr = Curve(np.empty(0), np.empty(0))
+    if 0 < labels.sum() < len(labels):
+        steps = sweep_images(labels, scores)
+        roc, pr = roc_curve(steps, CURVE_POINTS), pr_curve(steps, CURVE_POINTS)
+    return Answer(
+        title=title,
+        threshold=said["threshold"],
+        scores=scores,
+        figures={**figures, "test_normal": int((labels == 0).sum()), "test_anomalous": int((labels == 1).sum())},
+        curves={"roc": roc, "pr": pr, "pro": Curve(*(np.asarray(axis, np.float64) for axis in said["pro"]))},
+        histogram=score_histogram(labels, scores, BINS),
+        lineage=lineage,
+    )
+
+
+def _describe(client: MlflowClient, entry: Entry, number: str) -> tuple[str, dict[str, str]]:
+    version = registry.get_version(client, entry.model_name, number)
+    facts = {name: version.tags.get(name, "") for name in (*LINEAGE, *LICENCE)}
+    return f"version {number}", {"run": registry.run_of(version), **facts}

@@ -1,0 +1,255 @@
+"""Score registered artifacts side by side: `python -m pipelines.promotion.judge_worker REQUEST.json ANSWER.json`.
+
+A process of its own, for two reasons: the room stays free of torch, and each artifact runs the code that was
+registered with it, not that of the checkout. The figures are computed by the code of the checkout, for all alike.
+"""
+
+import io
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from mlflow.pyfunc import PyFuncModel
+from numpy.typing import NDArray
+from PIL import Image
+
+from diffusionad.data.images import read_mask
+from diffusionad.data.manifest import manifest_digest, read_manifest
+from diffusionad.data.masks import resize_mask
+from diffusionad.metrics.bootstrap import (
+    PairedDifference,
+    bootstrap_image_metrics,
+    bootstrap_pixel_metrics,
+    draw_resamples,
+    paired_bootstrap,
+)
+from diffusionad.metrics.curves import pro_curve
+from diffusionad.metrics.pixels import sweep_pixels
+from diffusionad.metrics.tally import tally
+from diffusionad.runtime.latency import measure
+from pipelines.promotion.settings import ScoringConfig
+from pipelines.serving.packaging import load_served
+from pipelines.tracking.results import read_json
+from stages.command import leave_at_once
+from stages.evaluate.figures import Figures, FiguresConfig, absent, image_figures, pixel_figures
+from stages.evaluate.report.tiles import draw_answers, draw_photographs
+from stages.files import write_json
+from stages.paths import CategoryPaths
+
+BATCH = 16
+SMOKE = 4
+"""Images that also go through the served interface, whose scores must be those of the detector."""
+
+
+CURVE_POINTS = 200
+ROLES = ("champion", "candidate")
+"""In the order in which a page shows them: before and after."""
+
+
+class Outcome(NamedTuple):
+    """What a model said of the test set."""
+
+    detector: Any
+    scores: NDArray[np.float64]
+    """(N,)."""
+    maps: list[NDArray[np.float16]]
+    """Mask logits of the images with known masks, as `evaluate` keeps them, (H, W) each."""
+    masks: list[NDArray[np.bool_]]
+    """Those masks, at the size of the model's maps."""
+
+
+class Truth(NamedTuple):
+    """The test set."""
+
+    files: list[Path]
+    labels: NDArray[np.int64]
+    masks: dict[int, Path | None]
+    """Mask of each row whose pixel truth is known, None for a normal image; empty if no anomalous image has one."""
+    synthetic: list[tuple[Image.Image, NDArray[np.bool_]]]
+    """Images with masks that stand in where there are no real ones."""
+
+    @property
+    def prefix(self) -> str:
+        """Of the names of the pixel figures."""
+        return "synthetic_" if self.synthetic else ""
+
+    @property
+    def outlines(self) -> list[Path | None]:
+        """Mask of each image, None where there is none."""
+        return [self.masks.get(i) for i in range(len(self.files))]
+
+
+def score(
+    config: ScoringConfig, paths: CategoryPaths, folders: Mapping[str, Path], pictures: Path | None
+) -> dict[str, Any]:
+    """Score each artifact on the test rows, compare the others with the first, and race all of them.
+
+    Args:
+        config: Of bootstrap and race.
+        paths: The data.
+        folders: Artifacts by role; `candidate` and, if there is one, `champion`.
+        pictures: Gets the pictures of `stages.evaluate.report.tiles`; None if nobody will look.
+
+    Returns:
+        manifest (digest), figures (by role), differences and lower_bounds (by figure, candidate minus champion),
+        latency_ms (by role), said (by role: threshold, scores, points of the PRO curve).
+
+    Raises:
+        ValueError: If the served interface and the detector disagree, or there is no test image.
+    """
+    models = {role: load_served(folder) for role, folder in folders.items()}
+    truth = read_truth(paths)
+    if pictures is not None:
+        draw_photographs(pictures, 0, truth.files, truth.outlines)
+    outcomes = {role: _run(model, truth, pictures, ROLES.index(role)) for role, model in models.items()}
+    images = [_picture(truth.files[0])]
+    race = measure(
+        {role: _call(outcome.detector, images) for role, outcome in outcomes.items()},
+        config.race_rounds,
+        config.race_warmup,
+    )
+    figures = FiguresConfig(fpr_limit=config.fpr_limit, resamples=config.resamples, seed=config.seed)
+    differences = _compare(config, truth, outcomes["candidate"], outcomes["champion"]) if "champion" in outcomes else {}
+    return {
+        "manifest": manifest_digest(paths.manifest),
+        "figures": {role: _figures(figures, outcome, truth) for role, outcome in outcomes.items()},
+        "differences": {name: difference._asdict() for name, difference in differences.items()},
+        "lower_bounds": {name: difference.low for name, difference in differences.items()},
+        "latency_ms": {role: latency.ms_p50 for role, latency in race.items()},
+        "said": {role: _say(config, outcome) for role, outcome in outcomes.items()},
+    }
+
+
+def read_truth(paths: CategoryPaths) -> Truth:
+    """Read labels and masks of the test rows; synthetic masks where no anomalous image has one, as `evaluate` does.
+
+    Raises:
+        ValueError: If there is no test image.
+    """
+    rows = read_manifest(paths.manifest).query("split == 'test'").reset_index(drop=True)
+    if rows.empty:
+        raise ValueError(f"{paths.manifest}: no image in split `test`; there is nothing to judge on")
+    files, labels = [paths.images / name for name in rows["path"]], rows["label"].to_numpy()
+    masks = {
+        i: paths.images / mask if isinstance(mask, str) else None
+        for i, (label, mask) in enumerate(zip(labels, rows["mask"].tolist(), strict=True))
+        if label == 0 or isinstance(mask, str)
+    }
+    if any(masks.values()):
+        return Truth(files, labels, masks, [])
+    stored = paths.synthetic / "test.npz"
+    if not stored.is_file():
+        return Truth(files, labels, {}, [])
+    with np.load(stored, allow_pickle=False) as content:
+        pairs = zip(content["images"], content["masks"].astype(bool), strict=True)
+        return Truth(files, labels, {}, [(Image.fromarray(image), mask) for image, mask in pairs])
+
+
+def _run(model: PyFuncModel, truth: Truth, pictures: Path | None, place: int) -> Outcome:
+    detector = model.unwrap_python_model().detector  # type: ignore[no-untyped-call]  # mlflow types a part of itself
+
+    def draw(first: int, prediction: Any) -> None:  # noqa: ANN401  # a class of the artifact's own code
+        if pictures is not None:
+            shown = prediction.reconstruction.numpy(), prediction.anomaly_map.numpy()
+            draw_answers(pictures, first, place, *shown, detector.config.threshold)
+
+    scores, maps = _predict(detector, truth.files, draw)
+    size = detector.config.image_size
+    if truth.synthetic:
+        _, kept = _predict(detector, [image for image, _ in truth.synthetic], lambda _first, _prediction: None)
+        masks = [resize_mask(mask, size) for _, mask in truth.synthetic]
+    else:
+        kept = [maps[i] for i in truth.masks]
+        empty = np.zeros(size, np.bool_)
+        masks = [empty if file is None else read_mask(file, size) for file in truth.masks.values()]
+    request = pd.DataFrame({"image": [file.read_bytes() for file in truth.files[:SMOKE]]})
+    served = pd.DataFrame(model.predict(request))
+    if not np.allclose(served["score"], scores[:SMOKE], atol=1e-6):
+        raise ValueError(f"served scores {list(served['score'])} are not the detector's {list(scores[:SMOKE])}")
+    return Outcome(detector, scores, kept, masks)
+
+
+def _predict(
+    detector: Any,  # noqa: ANN401  # a class of the artifact's own code
+    images: Sequence[Any],
+    each: Callable[[int, Any], None],
+) -> tuple[NDArray[np.float64], list[NDArray[np.float16]]]:
+    scores, maps = [], []
+    for first in range(0, len(images), BATCH):
+        prediction = detector.predict(images[first : first + BATCH], batch_size=BATCH)
+        scores.append(prediction.image_score.numpy())
+        maps += list(prediction.mask_logits.numpy().astype(np.float16))
+        each(first, prediction)
+    return np.concatenate(scores), maps
+
+
+def _figures(config: FiguresConfig, outcome: Outcome, truth: Truth) -> Figures:
+    figures = image_figures(config, truth.labels, outcome.scores)
+    if outcome.masks:
+        counts = tally(outcome.maps, outcome.masks)
+        return figures | pixel_figures(config, truth.prefix, outcome.maps, outcome.masks, counts)
+    return figures | absent("", "no masks")
+
+
+def _say(config: ScoringConfig, outcome: Outcome) -> dict[str, Any]:
+    pro: Sequence[NDArray[np.float64]] = (np.empty(0), np.empty(0))
+    if outcome.masks:
+        pro = pro_curve(sweep_pixels(outcome.maps, outcome.masks), config.fpr_limit, CURVE_POINTS)
+    return {
+        "threshold": outcome.detector.config.threshold,
+        "scores": outcome.scores.tolist(),
+        "pro": [axis.tolist() for axis in pro],
+    }
+
+
+def _compare(config: ScoringConfig, truth: Truth, candidate: Outcome, champion: Outcome) -> dict[str, PairedDifference]:
+    differences: dict[str, PairedDifference] = {}
+    pairs: list[tuple[str, Sequence[str], Any]] = []
+    draws = draw_resamples(truth.labels, config.resamples, np.random.default_rng(config.seed))
+    images = [bootstrap_image_metrics(truth.labels, outcome.scores, draws) for outcome in (candidate, champion)]
+    pairs.append(("image_", ("auroc", "ap", "f1"), images))
+    if candidate.masks:
+        # Images are paired, not pixels: the maps of the two may be of different sizes.
+        labels = [int(mask.any()) for mask in candidate.masks]
+        draws = draw_resamples(labels, config.resamples, np.random.default_rng(config.seed))
+        pixels = [bootstrap_pixel_metrics(o.maps, o.masks, config.fpr_limit, draws) for o in (candidate, champion)]
+        pairs.append((f"{truth.prefix}pixel_", ("auroc", "ap", "pro"), pixels))
+    for prefix, names, (ours, theirs) in pairs:
+        for name in names:
+            try:
+                differences[prefix + name] = paired_bootstrap(getattr(ours, name), getattr(theirs, name))
+            except ValueError:
+                # Undefined: left out, and the gate refuses what is missing.
+                continue
+    return differences
+
+
+def _call(detector: Any, images: list[Image.Image]) -> Any:  # noqa: ANN401  # a class of the artifact's own code
+    return lambda: detector.predict(images)
+
+
+def _picture(file: Path) -> Image.Image:
+    image = Image.open(io.BytesIO(file.read_bytes()))
+    image.load()
+    return image
+
+
+def main() -> None:
+    """Read the request, write the answer."""
+    leave_at_once()
+    request = read_json(Path(sys.argv[1]))
+    paths = CategoryPaths(request["dataset"], request["category"])
+    folders = {role: Path(folder) for role, folder in request["folders"].items()}
+    try:
+        pictures = request["pictures"] and Path(request["pictures"])
+        answer = score(ScoringConfig.model_validate(request["scoring"]), paths, folders, pictures)
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+    write_json(Path(sys.argv[2]), answer)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""From the number of a version alone: its commit and its data in a fresh folder, trained again, and compared."""
+
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from mlflow import MlflowClient
+
+from pipelines.digests import file_digest, folder_digest
+from pipelines.promotion.registry import get_version, run_of
+from pipelines.repository.dvc import run_dvc
+from pipelines.tracking.lineage import DVC_LOCK, is_clean
+from pipelines.tracking.track import LOCK_ARTIFACT, MODEL, download
+from stages.paths import CategoryPaths
+
+
+class Reproduction(NamedTuple):
+    """What came of it."""
+
+    version: str
+    registered: str
+    """Digest of the model as registered."""
+    again: str
+    """Digest of the model made again."""
+
+    @property
+    def is_same(self) -> bool:
+        """Whether both are the same bytes."""
+        return self.again == self.registered
+
+
+def reproduce(client: MlflowClient, name: str, version: str, folder: Path, repository: Path) -> Reproduction:
+    """Check out a version's commit into `folder`, lay its dvc.lock over it, train again, compare the model.
+
+    Data come from the cache of DVC; those that it lacks are made again. The training is never taken from it.
+
+    Args:
+        client: Of the store.
+        name: Of the registered model.
+        version: Number or alias.
+        folder: New; stays for a look.
+        repository: Clone to take commit and cache from.
+
+    Raises:
+        ValueError: If the version's lineage does not suffice, the folder is not empty, or a step fails.
+    """
+    found = get_version(client, name, version)
+    tags = found.tags
+    if not is_clean(tags):
+        raise ValueError(
+            f"{name} version {found.version}: registered with uncommitted changes, or before `dvc repro` had caught up "
+            "with them, so its commit does not make it again; commit, run `dvc repro`, then register again"
+        )
+    if folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder}: not empty; name a new folder")
+    _git("clone", "--quiet", "--no-checkout", str(repository), str(folder))
+    _git("-C", str(folder), "checkout", "--quiet", tags["git.commit"])
+    _lay_lock(run_of(found), folder / DVC_LOCK, tags["dvc_lock"])
+    # Shared, so that data need not be fetched again; the clone's own .dvc/config says where it is.
+    run_dvc(folder, "cache", "dir", "--local", str((repository / ".dvc" / "cache").absolute()))
+    key = tags["key"]
+    run_dvc(folder, "checkout", "--allow-missing", "--with-deps", f"train@{key}")
+    run_dvc(folder, "repro", f"synthesize@{key}")
+    run_dvc(folder, "repro", "--force", "--single-item", "--no-run-cache", f"train@{key}")
+    paths = CategoryPaths(tags["dataset"], tags["category"])
+    return Reproduction(str(found.version), tags[MODEL], folder_digest(folder / paths.model))
+
+
+def _lay_lock(run_id: str, place: Path, stated: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        lock = download(run_id, LOCK_ARTIFACT, folder)
+        if lock is None or file_digest(lock) != stated:
+            raise ValueError(f"run {run_id}: its {LOCK_ARTIFACT} is missing, or not the one that was registered")
+        shutil.copyfile(lock, place)
+
+
+def _git(*arguments: str) -> None:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ValueError(f"`git {' '.join(arguments)}` failed: {' '.join(done.stderr.split())}")

@@ -1,0 +1,1 @@
+"""The checkout as DVC and git see it."""

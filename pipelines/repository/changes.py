@@ -1,0 +1,166 @@
+"""Has anything changed since the last retraining? Answered from listings and git, without reading an image."""
+
+import json
+import os
+import subprocess
+import urllib.error
+import urllib.request
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ruamel.yaml import YAML
+
+from pipelines.catalogue import Entry
+from pipelines.digests import text_digest
+from pipelines.errors import PassingError
+from stages.common.dataset import DatasetConfig
+from stages.download import bucket
+from stages.download.fetch import FetchConfig
+from stages.download.sources import choose, local_path
+from stages.download.transfer import Interrupted
+from stages.download.unpack import SUFFIXES
+from stages.files import write_json
+from stages.params import PARAMS, read_section
+
+STATES = Path(".local", "retraining")
+CODE = ("diffusionad", "stages", "dvc.yaml", str(PARAMS))
+"""What decides a result beside the data, as far as git knows it."""
+
+
+class State(NamedTuple):
+    """What a retraining looked at."""
+
+    data: str
+    """Digest of the listing of the source."""
+    code: str
+    """Digest of the committed code and settings."""
+    stages: dict[str, Any]
+    """What dvc.lock said of the category when it was done; {} before."""
+
+    def differs(self, last: "State | None") -> tuple[str, ...]:
+        """Name what is not as it was."""
+        if last is None:
+            return ("first retraining",)
+        parts = {"data": self.data != last.data, "code or settings": self.code != last.code}
+        return tuple(name for name, changed in parts.items() if changed)
+
+
+def look(entry: Entry, folder: Path) -> State:
+    """Look at the source of a category and at the commit of a checkout.
+
+    Raises:
+        PassingError: If a server does not answer.
+        ValueError: If no place has the data, or the folder is no git repository with a commit.
+    """
+    dataset = read_section(DatasetConfig, f"datasets.{entry.paths.dataset}", folder / PARAMS)
+    fetch = read_section(FetchConfig, "download.fetch", folder / PARAMS)
+    mirror = os.environ.get("DATA_MIRROR") or YAML(typ="safe").load(folder / PARAMS)["download"]["mirror"]
+    places = [f"{mirror.rstrip('/')}/{name}" for name in dataset.mirror_names] if mirror else []
+    places += [source.url for source in dataset.sources]
+    refusals = []
+    for place in (place.replace("{category}", entry.paths.category) for place in places):
+        try:
+            listing = list_source(place, entry.paths.category, fetch.timeout_s)
+        except PassingError:
+            raise
+        except ValueError as error:
+            refusals.append(str(error))
+            continue
+        if listing:
+            return State(text_digest(json.dumps(sorted(listing.items()))), _code(folder), {})
+        refusals.append(f"{place}: nothing is there")
+    raise ValueError("; ".join(refusals) or f"{entry.paths.dataset}: no source and no mirror is named")
+
+
+def list_source(place: str, category: str, timeout_s: float) -> dict[str, str]:
+    """Return the version of each file of a source by its name: size and time, ETag, or release; {} if it is not there.
+
+    Where a source holds several categories, only one of them and what they share.
+
+    Raises:
+        PassingError: If a server does not answer.
+        ValueError: If it may not be read.
+    """
+    if place.startswith("package:"):
+        name = place.removeprefix("package:")
+        return {name: metadata.version(name)}
+    path = local_path(place)
+    if path is not None:
+        return choose(list_folder(path), category)
+    try:
+        if place.startswith("s3://"):
+            return choose(list_bucket(place, timeout_s), category)
+        return _ask(place, timeout_s)
+    except Interrupted as error:
+        raise PassingError(f"{place}: {error}") from None
+
+
+def list_folder(path: Path) -> dict[str, str]:
+    """Return size and time of each file of a folder, or of the archives of its name."""
+    if path.is_dir():
+        files = [(file, file.relative_to(path).as_posix()) for file in path.rglob("*") if file.is_file()]
+    else:
+        archives = (path, *(Path(f"{path}{suffix}") for suffix in SUFFIXES))
+        files = [(file, file.name) for file in archives if file.is_file()]
+    statuses = [(name, file.stat()) for file, name in files]
+    return {name: f"{status.st_size} {status.st_mtime_ns}" for name, status in statuses}
+
+
+def list_bucket(url: str, timeout_s: float) -> dict[str, str]:
+    """Return size and ETag of each object below a prefix, or of the archives of its name.
+
+    Raises:
+        Interrupted: If there is no answer.
+        ValueError: If the bucket does not exist or may not be listed.
+    """
+    name, key = bucket.split_url(url.rstrip("/"))
+    found: dict[str, str] = {}
+    try:
+        for page in bucket.client(timeout_s).get_paginator("list_objects_v2").paginate(Bucket=name, Prefix=key):
+            for entry in page.get("Contents", []):
+                found[entry["Key"].removeprefix(key)] = f"{entry['Size']} {entry['ETag']}"
+    except bucket.FAILURES as error:
+        bucket.refuse(url, error)
+    below = {name[1:]: version for name, version in found.items() if name.startswith("/") and not name.endswith("/")}
+    return below or {name: version for name, version in found.items() if name in ("", *SUFFIXES)}
+
+
+def read_state(key: str, folder: Path) -> State | None:
+    """Return what the last retraining of a category looked at; None before the first."""
+    file = folder / STATES / f"{key}.json"
+    return State(**json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
+
+
+def write_state(key: str, state: State, folder: Path) -> None:
+    """Keep what a retraining looked at, once it has ended well."""
+    write_json(folder / STATES / f"{key}.json", state._asdict())
+
+
+def locked_stages(key: str, folder: Path) -> dict[str, Any]:
+    """Return what dvc.lock says of the stages of a category."""
+    file = folder / "dvc.lock"
+    stages = YAML(typ="safe").load(file)["stages"] if file.is_file() else {}
+    return {name: content for name, content in stages.items() if name.endswith(f"@{key}")}
+
+
+def _ask(url: str, timeout_s: float) -> dict[str, str]:
+    request = urllib.request.Request(url, method="HEAD", headers={"User-Agent": "diffusionad-ops"})  # noqa: S310  # https or http, by DatasetConfig
+    try:
+        with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310
+            return {
+                url: " ".join(str(answer.headers.get(name)) for name in ("ETag", "Last-Modified", "Content-Length"))
+            }
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise ValueError(f"{url}: the server answered {error.code} {error.reason}") from None
+    except OSError as error:
+        raise PassingError(f"{url}: no answer ({getattr(error, 'reason', error)})") from None
+
+
+def _code(folder: Path) -> str:
+    command = ["git", "rev-parse", *(f"HEAD:{name}" for name in CODE)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ValueError(f"{folder}: a retraining works on what is committed, and git knows no commit of {CODE} here")
+    return text_digest(done.stdout)

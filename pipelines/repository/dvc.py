@@ -1,0 +1,126 @@
+"""The one place that runs DVC."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from pipelines.errors import PassingError
+from pipelines.processes import stream
+
+Outcome = Literal["ran", "restored", "unchanged"]
+"""What DVC did about a stage: ran it, took its outs from the cache, or found nothing changed."""
+
+LATER = (
+    "no answer (",
+    "the connection broke",
+    "the server answered 5",
+    "the store answered",
+    "Unable to acquire lock",
+    "is busy, it is being blocked by",
+    "Could not connect to the endpoint URL",
+    "Connection was closed",
+    "Connect timeout",
+    "Read timeout",
+)
+"""Words of DVC and of our stages for what another attempt may mend: the network, and locks of other processes."""
+
+
+def run_dvc(folder: Path, *arguments: str) -> None:
+    """Run a command of DVC in a folder; its output goes to the terminal.
+
+    Raises:
+        ValueError: If it fails.
+    """
+    done = subprocess.run(_command(*arguments), cwd=folder, env=_environment(), check=False)
+    if done.returncode:
+        raise ValueError(f"{folder}: `dvc {' '.join(arguments)}` failed with status {done.returncode}; see above")
+
+
+def stream_dvc(folder: Path, say: Callable[[str], None], timeout_s: float, *arguments: str) -> tuple[str, ...]:
+    """Run a command of DVC for a flow.
+
+    Args:
+        folder: Where.
+        say: Gets each line of its output as it comes.
+        timeout_s: After which it is stopped.
+        arguments: Of DVC.
+
+    Returns:
+        The last lines of its output.
+
+    Raises:
+        PassingError: If it fails for a reason that passes.
+        ValueError: If it fails otherwise, or takes too long.
+    """
+    ended = stream(_command(*arguments), folder, say, timeout_s, _environment())
+    name = f"`dvc {' '.join(arguments)}`"
+    if ended.timed_out:
+        raise ValueError(f"{name} took longer than {timeout_s:g} s and was stopped")
+    if ended.status < 0:
+        raise ValueError(f"{name} was stopped by signal {-ended.status}")
+    if ended.status:
+        kind = PassingError if any(word in line for line in ended.lines for word in LATER) else ValueError
+        raise kind(f"{name} failed: {_reason(ended.lines)}")
+    return ended.lines
+
+
+def reproduce_stage(
+    stage: str, folder: Path, say: Callable[[str], None], timeout_s: float, *, force: bool = False
+) -> Outcome:
+    """Bring one stage up to date; those before it are.
+
+    Args:
+        stage: As in `dvc dag`: `train@elpv-mono`.
+        folder: Root of the checkout.
+        say: Gets each line of output as it comes.
+        timeout_s: After which it is stopped.
+        force: Run it though nothing changed.
+
+    Raises:
+        PassingError, ValueError: As stream_dvc.
+    """
+    said: list[str] = []
+
+    def hear(line: str) -> None:
+        said.append(line)
+        say(line)
+
+    # The flag belongs before `repro`: without it a second process gives up on the lock after three seconds.
+    options = ["--single-item", *(["--force"] if force else [])]
+    stream_dvc(folder, hear, timeout_s, "--wait-for-lock", "repro", *options, stage)
+    if any(re.match(rf"Running stage '{re.escape(stage)}'", line) for line in said):
+        return "ran"
+    return "restored" if any("is cached - skipping run" in line for line in said) else "unchanged"
+
+
+def changed_stages(*targets: str) -> list[str] | None:
+    """List the stages, of targets and those before them, whose code, settings, data or outs are not those of dvc.lock.
+
+    None if that cannot be told: no DVC repository here, or no such stage.
+    """
+    # Another process may hold DVC's lock for a moment.
+    command = _command("--wait-for-lock", "status", "--json", "--with-deps", *targets)
+    done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
+    return None if done.returncode else sorted(json.loads(done.stdout))
+
+
+def _command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "dvc", *arguments]
+
+
+def _environment() -> dict[str, str]:
+    # A fresh clone has no environment of its own: its stages run on this one, with the code of the clone.
+    return os.environ | {"STAGE_PYTHON": sys.executable, "DVC_NO_ANALYTICS": "1"}
+
+
+def _reason(lines: tuple[str, ...]) -> str:
+    """The line of the stage, if it says `error: ...`, else the one of DVC."""
+    ours = [line for line in lines if line.startswith("error: ")]
+    theirs = [line for line in lines if line.startswith("ERROR: ")]
+    found = (ours or theirs or [line for line in lines if line.strip()] or ["no reason given"])[-1]
+    return found.removeprefix("error: ").removeprefix("ERROR: ")

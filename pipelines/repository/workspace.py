@@ -1,0 +1,99 @@
+"""A git worktree to work in beside the checkout: it shares DVC's cache, MLflow's store and what a training saved."""
+
+import contextlib
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from ruamel.yaml import YAML
+
+from pipelines.processes import end_inside
+from pipelines.repository.dvc import run_dvc
+from pipelines.repository.dvc_index import share_cache
+
+PLACE = Path(".local", "worktrees")
+SHARED = (Path(".local", "mlflow"), Path(".local", "training"))
+"""A training that was killed resumes in the next worktree."""
+GIT_S = 600
+
+
+@contextlib.contextmanager
+def workspace(name: str, checkout: Path) -> Iterator[Path]:
+    """Make a worktree of the last commit; remove it when the block ends well, else leave it for a look.
+
+    What a block that was killed left behind is removed first, its processes included.
+
+    Args:
+        name: Of the folder. The caller sees to it that nobody else uses it.
+        checkout: Root of the repository.
+
+    Raises:
+        ValueError: If git or DVC refuse.
+    """
+    folder = (checkout / PLACE / name).resolve()
+    end_inside(folder)
+    with _git_lock(checkout):
+        _remove(folder, checkout)
+        git(checkout, "worktree", "add", "--detach", "--quiet", str(folder), "HEAD")
+    for shared in SHARED:
+        (checkout / shared).mkdir(parents=True, exist_ok=True)
+        (folder / shared).parent.mkdir(parents=True, exist_ok=True)
+        (folder / shared).symlink_to((checkout / shared).resolve(), target_is_directory=True)
+    local = checkout / ".dvc" / "config.local"
+    if local.is_file():
+        # Where credentials of remotes stand.
+        shutil.copy(local, folder / ".dvc" / local.name)
+    share_cache(checkout, folder)
+    yield folder
+    with _git_lock(checkout):
+        _remove(folder, checkout)
+
+
+def carry_over(stages: Mapping[str, Any], folder: Path) -> None:
+    """Put entries of stages into dvc.lock of a worktree, and bring their outs from the cache, as far as it has them."""
+    if not stages:
+        return
+    yaml, file = YAML(), folder / "dvc.lock"
+    lock: dict[str, Any] = yaml.load(file) if file.is_file() else {"schema": "2.0", "stages": {}}
+    lock["stages"].update(stages)
+    yaml.dump(lock, file)
+    run_dvc(folder, "checkout", "--quiet", "--force", "--allow-missing", *stages)
+
+
+def commit_lock(branch: str, message: str, folder: Path) -> str:
+    """Commit dvc.lock of a worktree on a new branch, and return the commit.
+
+    Raises:
+        ValueError: If git refuses, as for a branch that exists or without user.name.
+    """
+    git(folder, "switch", "--quiet", "--create", branch)
+    git(folder, "add", "dvc.lock")
+    git(folder, "commit", "--quiet", "--message", message)
+    return git(folder, "rev-parse", "HEAD")
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """Run git and return what it said.
+
+    Raises:
+        ValueError: If it fails.
+    """
+    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ValueError(f"{folder}: `git {' '.join(arguments)}` failed: {' '.join(done.stderr.split())}")
+    return done.stdout.strip()
+
+
+def _git_lock(checkout: Path) -> FileLock:
+    # Worktrees that are made side by side would meet in .git.
+    (checkout / PLACE).mkdir(parents=True, exist_ok=True)
+    return FileLock(checkout / PLACE / "git.lock", timeout=GIT_S)
+
+
+def _remove(folder: Path, checkout: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
+    git(checkout, "worktree", "prune")

@@ -1,0 +1,98 @@
+"""A model folder -> what MLflow registers: weights, `serving_model.py`, the package `diffusionad`, requirements."""
+
+import base64
+import shutil
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+
+import pandas as pd
+from mlflow.models import ModelSignature
+from mlflow.pyfunc import PyFuncModel, load_model, save_model
+from mlflow.types.schema import AnyType, ColSpec, DataType, ParamSchema, ParamSpec, Schema
+
+import diffusionad
+from diffusionad.data.manifest import read_manifest
+from pipelines.digests import folder_digest
+from stages.paths import CategoryPaths
+
+REQUIREMENTS = ("torch", "numpy", "pandas", "pillow", "pydantic", "safetensors", "scipy")
+"""What `diffusionad.detector` and the serving code import, beside mlflow; a test holds them together."""
+
+NOT_SERVED = ("training", "synthesis", "foreground", "metrics", "__pycache__")
+"""Parts of the package that a prediction does not need; each file is a request to the store, at every fetch."""
+
+LEFT_OUT = ("registered_model_meta",)
+"""What MLflow adds to a model that is fetched by its registered name."""
+
+SIGNATURE = ModelSignature(
+    inputs=Schema([ColSpec(AnyType(), "image")]),  # type: ignore[no-untyped-call]  # mlflow types a part of itself
+    outputs=Schema(
+        [
+            ColSpec(DataType.double, "score"),
+            ColSpec(DataType.long, "label"),
+            ColSpec(DataType.double, "threshold"),
+            ColSpec(DataType.double, "latency_ms"),
+            ColSpec(DataType.string, "anomaly_map", required=False),
+        ]
+    ),
+    params=ParamSchema([ParamSpec("anomaly_map", DataType.boolean, default=False)]),
+)
+
+
+@contextmanager
+def save_served(paths: CategoryPaths) -> Iterator[Path]:
+    """Hand out a folder with the model as it is to be logged; it is gone when the block ends.
+
+    Raises:
+        ValueError: If the model or the manifest is missing.
+    """
+    if not paths.model.is_dir():
+        raise ValueError(f"{paths.model}: no model here; run `dvc repro` first")
+    example = paths.images / read_manifest(paths.manifest)["path"].iloc[0]
+    encoded = base64.b64encode(example.read_bytes()).decode()
+    with tempfile.TemporaryDirectory() as place, warnings.catch_warnings():
+        # mlflow writes its example by a way of pandas that will change; nothing of ours.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        folder, code = Path(place, "model"), Path(place, diffusionad.__name__)
+        shutil.copytree(diffusionad.__path__[0], code, ignore=shutil.ignore_patterns(*NOT_SERVED))
+        save_model(
+            folder,
+            python_model=str(Path(__file__).with_name("serving_model.py")),
+            artifacts={"detector": str(paths.model)},
+            code_paths=[str(code)],
+            signature=SIGNATURE,
+            input_example=pd.DataFrame({"image": [encoded]}),
+            pip_requirements=[f"{name}=={metadata.version(name)}" for name in REQUIREMENTS],
+        )
+        yield folder
+
+
+def artifact_digest(folder: Path) -> str:
+    """Return the digest of a registered model's files: weights, code and metadata.
+
+    Raises:
+        ValueError: As folder_digest.
+    """
+    return folder_digest(folder, leave_out=LEFT_OUT)
+
+
+def load_served(folder: Path) -> PyFuncModel:
+    """Load an artifact with the code that lies in it; the code of this process stays what its modules hold."""
+    ours, path = _take_out_modules(), list(sys.path)
+    try:
+        return load_model(str(folder))
+    finally:
+        _take_out_modules()
+        sys.modules.update(ours)
+        sys.path[:] = path
+
+
+def _take_out_modules() -> dict[str, ModuleType]:
+    names = [name for name in sys.modules if name.split(".")[0] == diffusionad.__name__]
+    return {name: sys.modules.pop(name) for name in names}

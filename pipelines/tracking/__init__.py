@@ -1,0 +1,1 @@
+"""What the stages left, as MLflow runs."""

@@ -1,0 +1,72 @@
+"""Where a model comes from: code, data, settings, environment, licence. Facts that cannot be had are ""."""
+
+import functools
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+
+from diffusionad.data.manifest import manifest_digest, read_metadata
+from pipelines.catalogue import Entry
+from pipelines.digests import file_digest, text_digest
+from pipelines.repository.dvc import changed_stages
+from stages.params import PARAMS
+
+DVC_LOCK = Path("dvc.lock")
+"""What `dvc repro` writes: a result. It is kept with the run, so it need not be committed."""
+CURRENT = "current"
+
+LICENCE = ("licence", "licence_url", "non_commercial")
+"""Of the data, as the manifest has them."""
+
+
+def is_clean(facts: Mapping[str, str]) -> bool:
+    """Whether commit, dvc.lock and result belong together."""
+    return facts.get("git.dirty") == "false" and facts.get("dvc_status") == CURRENT
+
+
+def collect(entry: Entry) -> dict[str, str]:
+    """Gather the lineage of what lies in the current folder.
+
+    Returns:
+        git.commit; git.dirty ("true" if a tracked or new file but dvc.lock is not committed, "false", or "" outside
+        git); dvc_status ("current" if code, settings, data and results are those of dvc.lock, else the stages that
+        changed since); SHA-256 of dvc.lock, params.yaml, the manifest's content and the installed packages; licence,
+        licence_url, non_commercial.
+
+    Raises:
+        ValueError: If there is no manifest.
+    """
+    manifest = entry.paths.manifest
+    facts = read_metadata(manifest)
+    commit = _git("rev-parse", "HEAD")
+    changes = _git("status", "--porcelain", "--", f":(exclude){DVC_LOCK}")
+    changed = changed_stages(f"evaluate@{entry.key}")
+    return {
+        "git.commit": commit or "",
+        "git.dirty": "" if changes is None else str(bool(changes)).lower(),
+        "dvc_status": "" if changed is None else ", ".join(changed) or CURRENT,
+        "dvc_lock": file_digest(DVC_LOCK),
+        "params": file_digest(PARAMS),
+        "manifest": manifest_digest(manifest),
+        "environment": text_digest(environment()),
+        **{name: facts.get(name, "") for name in LICENCE},
+    }
+
+
+@functools.cache
+def environment() -> str:
+    """Name Python, the kind of machine and each installed package with its version, a line each."""
+    packages = {f"{package.metadata['Name'].lower()}=={package.version}" for package in metadata.distributions()}
+    return (
+        "\n".join([f"python=={platform.python_version()}", f"machine=={platform.machine()}", *sorted(packages)]) + "\n"
+    )
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

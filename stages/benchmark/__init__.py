@@ -1,0 +1,1 @@
+"""What a prediction costs on this machine, by mode and runtime."""

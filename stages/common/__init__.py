@@ -1,0 +1,1 @@
+"""What several stages share: devices, sheets of pictures, stored synthetic sets, entries of data sets."""

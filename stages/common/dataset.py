@@ -1,0 +1,36 @@
+"""One entry of section `datasets`: where a data set comes from, how it is laid out, on what terms."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from diffusionad.section import Section
+from stages.common.layout_names import Layout
+
+
+class Source(Section):
+    """One place that has the data set."""
+
+    url: str = Field(
+        pattern=r"^(https?://|s3://|file://|package:|[^:]+$)",
+        description="https://, s3:// or file:// address or a path, of an archive or a folder; `package:NAME` for data "
+        "inside an installed package; {category} stands for the category",
+    )
+    sha256: str | None = Field(
+        pattern=r"^[0-9a-f]{64}$", description="of the archive; null for a folder, or where nobody published one"
+    )
+
+
+class DatasetConfig(Section):
+    """One entry of section `datasets`."""
+
+    layout: Layout = Field(description="how the data set is laid out as downloaded")
+    sources: tuple[Source, ...] = Field(description="tried in order, after the mirror")
+    mirror_names: tuple[str, ...] = Field(min_length=1, description="what the data set may be called on a mirror")
+    terms: str | None = Field(description="what to do where no source is public; shown when all have failed")
+    licence: str = Field(min_length=1)
+    licence_url: str
+    non_commercial: bool = Field(description="whether the licence forbids commercial use, or grants none")
+    foreground: Literal["auto", "full", "threshold", "grabcut", "median_background", "masks", "isnet"] = Field(
+        description="how the object is told from its background; full for textures"
+    )

@@ -1,0 +1,1 @@
+"""Rules for data by Great Expectations, and how their outcome is told."""

@@ -1,0 +1,160 @@
+"""Read from S3 and its like.
+
+The endpoint and the credentials are those of the environment: AWS_ENDPOINT_URL, AWS_PROFILE and so on.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NoReturn
+
+import boto3
+import urllib3.exceptions
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
+from tqdm import tqdm
+
+from stages.download.transfer import Body, Interrupted
+
+WORKERS = 8
+"""Objects copied at a time: most are small, so the way there and back counts."""
+
+BROKEN_STREAMS = (OSError, HTTPClientError, BotoCoreError, urllib3.exceptions.HTTPError)
+"""What reading from a connection may raise when it breaks."""
+
+FAILURES = (ClientError, BotoCoreError)
+"""What a request may raise; `refuse` explains it."""
+
+ADVICE = {
+    "403": "access denied; check AWS_ACCESS_KEY_ID, AWS_PROFILE and the bucket's policy",
+    "AccessDenied": "access denied; check AWS_ACCESS_KEY_ID, AWS_PROFILE and the bucket's policy",
+    "404": "no such object",
+    "NoSuchKey": "no such object",
+    "NoSuchBucket": "no such bucket",
+}
+
+
+def open_at(url: str, start: int, tag: str | None, timeout_s: float) -> Body:
+    """Open an object from an offset on; from 0 if it is no longer the version `tag`.
+
+    Raises:
+        ValueError: If it does not exist or may not be read.
+        Interrupted: If there is no answer.
+    """
+    bucket, key = split_url(url)
+    ranged = {"Range": f"bytes={start}-", "IfMatch": tag} if start and tag else {}
+    try:
+        answer = client(timeout_s).get_object(Bucket=bucket, Key=key, **ranged)
+    except ClientError as error:
+        if ranged and error.response["Error"]["Code"] in ("PreconditionFailed", "412", "InvalidRange", "416"):
+            return open_at(url, 0, None, timeout_s)
+        refuse(url, error)
+    except BotoCoreError as error:
+        refuse(url, error)
+    first = start if ranged else 0
+    return Body(answer["Body"], first, first + answer["ContentLength"], answer["ETag"])
+
+
+def list_objects(url: str, timeout_s: float) -> Iterator[tuple[str, int]]:
+    """Yield (key relative to `url`, size in bytes) of the objects below a prefix, in the order of the bucket.
+
+    Raises:
+        ValueError: If the bucket does not exist or may not be listed.
+        Interrupted: If there is no answer.
+    """
+    bucket, key = split_url(url)
+    prefix = f"{key.rstrip('/')}/"
+    try:
+        for page in client(timeout_s).get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            for entry in page.get("Contents", []):
+                yield entry["Key"].removeprefix(prefix), entry["Size"]
+    except FAILURES as error:
+        refuse(url, error)
+
+
+def copy_objects(url: str, names: Sequence[str], folder: Path, *, timeout_s: float, attempts: int) -> None:
+    """Copy objects below a prefix into a folder, under their names.
+
+    Args:
+        url: The prefix.
+        names: Keys relative to it.
+        folder: Where to.
+        timeout_s: Without a byte, s.
+        attempts: For each object.
+
+    Raises:
+        ValueError: If one leads out of the folder, does not exist or may not be read, or all attempts have failed.
+    """
+    bucket, prefix = split_url(url)
+    s3 = client(timeout_s)
+
+    def copy(name: str) -> None:
+        target = folder / name
+        if not target.resolve().is_relative_to(folder.resolve()):
+            raise ValueError(f"{url}/{name}: leads out of the folder it is copied to; refused")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        for attempt in range(attempts):
+            try:
+                target.write_bytes(read_object(s3, bucket, f"{prefix.rstrip('/')}/{name}"))
+            except Interrupted as error:
+                if attempt == attempts - 1:
+                    raise ValueError(f"{url}/{name}: {error}, {attempts} times") from None
+            else:
+                return
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        copies = pool.map(copy, (name for name in names if not name.endswith("/")))
+        for _ in tqdm(copies, desc=url, total=len(names), disable=None):
+            pass
+
+
+def read_object(s3: Any, bucket: str, key: str) -> bytes:  # noqa: ANN401  # boto3 has no types
+    """Return what an object holds.
+
+    Raises:
+        ValueError: If it does not exist or may not be read.
+        Interrupted: If there is no answer.
+    """
+    try:
+        data: bytes = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    except (ClientError, *BROKEN_STREAMS) as error:
+        refuse(f"s3://{bucket}/{key}", error)
+    return data
+
+
+def client(timeout_s: float) -> Any:  # noqa: ANN401  # boto3 has no types
+    """Return a client that gives up after `timeout_s` without an answer; `fetch` does the repeating."""
+    config = Config(
+        connect_timeout=timeout_s,
+        read_timeout=timeout_s,
+        retries={"total_max_attempts": 1},
+        # Stores other than AWS do not know the newer checksums.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+    # A session of its own: the default one keeps the credentials it saw first.
+    return boto3.session.Session().client("s3", config=config)
+
+
+def split_url(url: str) -> tuple[str, str]:
+    """Return (bucket, key) of an s3:// address."""
+    bucket, _, key = url.removeprefix("s3://").partition("/")
+    return bucket, key
+
+
+def refuse(url: str, error: Exception) -> NoReturn:
+    """Say in one line what went wrong.
+
+    Raises:
+        ValueError: If another attempt would not help.
+        Interrupted: Otherwise.
+    """
+    if isinstance(error, NoCredentialsError):
+        advice = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+        raise ValueError(f"{url}: no credentials; {advice}")  # noqa: TRY004  # the user's, not a wrong type
+    if isinstance(error, ClientError):
+        code = str(error.response["Error"]["Code"])
+        if code in ADVICE:
+            raise ValueError(f"{url}: {ADVICE[code]}")
+        raise Interrupted(f"the store answered {code}")
+    raise Interrupted(f"no answer ({type(error).__name__})")

@@ -1,0 +1,139 @@
+"""Fetch one file over https or from a bucket: with resume, a bound on patience, and its checksum."""
+
+import hashlib
+import http.client
+import logging
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from pydantic import Field
+from tqdm import tqdm
+
+from diffusionad.section import Section
+from stages.download import bucket
+from stages.download.transfer import Body, Interrupted
+
+log = logging.getLogger(__name__)
+
+CHUNK = 1 << 20
+
+
+class FetchConfig(Section):
+    """Part `fetch` of section `download`."""
+
+    timeout_s: float = Field(gt=0, description="without a byte from a server, s")
+    attempts: int = Field(ge=1, description="connections made for one file before its source is given up")
+    wait_s: float = Field(ge=0, description="before the second connection, s; doubled before each further one")
+    max_unpacked_mib: int = Field(ge=1, description="an archive or a folder of a bucket may grow to, MiB")
+    max_files: int = Field(ge=1, description="and may hold so many files")
+
+
+def fetch(config: FetchConfig, url: str, target: Path, sha256: str | None) -> None:
+    """Bring `url` to `target`; what an earlier run left half done is resumed.
+
+    Args:
+        config: Patience.
+        url: https://, http:// or s3://.
+        target: The file; `target.part` and `target.tag` hold the beginning until it is complete.
+        sha256: Expected checksum; None if nobody published one.
+
+    Raises:
+        ValueError: If the server refuses, breaks off too often, or sends something else.
+    """
+    part = _Part(target.with_name(f"{target.name}.part"), target.with_name(f"{target.name}.tag"))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for attempt in range(1, config.attempts + 1):
+        try:
+            _resume(config, url, part)
+            break
+        except Interrupted as error:
+            if attempt == config.attempts:
+                raise ValueError(f"{url}: {error}, {attempt} times; run again to resume") from None
+            log.info("%s: %s; trying again", url, error)
+            time.sleep(config.wait_s * 2 ** (attempt - 1))
+    if sha256 is not None and (got := file_digest(part.file)) != sha256:
+        part.clear()
+        raise ValueError(f"{url}: expected SHA-256 {sha256}, got {got}; what came was deleted")
+    part.file.replace(target)
+    part.clear()
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class _Part(NamedTuple):
+    file: Path
+    tag: Path
+
+    def clear(self) -> None:
+        self.file.unlink(missing_ok=True)
+        self.tag.unlink(missing_ok=True)
+
+
+def _resume(config: FetchConfig, url: str, part: _Part) -> None:
+    # Without a tag nobody can tell whether the server still has the same file.
+    tag = part.tag.read_text() if part.tag.exists() and part.file.exists() else None
+    start = part.file.stat().st_size if tag else 0
+    if url.startswith("s3://"):
+        body = bucket.open_at(url, start, tag, config.timeout_s)
+    else:
+        body = _open_http(url, start, tag, config.timeout_s)
+    part.file.touch()
+    part.tag.unlink(missing_ok=True)
+    if body.tag:
+        part.tag.write_text(body.tag)
+    with body.stream as stream, part.file.open("r+b") as file:
+        file.truncate(body.start)
+        file.seek(body.start)
+        _pump(stream, file, body, url)
+
+
+def _pump(stream: BinaryIO, file: BinaryIO, body: Body, url: str) -> None:
+    done = body.start
+    name = url.rsplit("/", 1)[-1]
+    with tqdm(desc=name, initial=done, total=body.total, unit="B", unit_scale=True, disable=None) as bar:
+        while True:
+            try:
+                chunk = stream.read(CHUNK)
+            except bucket.BROKEN_STREAMS as error:
+                raise Interrupted(f"the connection broke after {done} bytes ({type(error).__name__})") from None
+            if not chunk:
+                break
+            file.write(chunk)
+            done += len(chunk)
+            bar.update(len(chunk))
+    if body.total is not None and done != body.total:
+        raise Interrupted(f"the connection broke after {done} of {body.total} bytes")
+
+
+def _open_http(url: str, start: int, tag: str | None, timeout_s: float) -> Body:
+    request = urllib.request.Request(url, headers={"User-Agent": "diffusionad-ops"})  # noqa: S310  # https or http, by DatasetConfig
+    if start and tag:
+        request.add_header("Range", f"bytes={start}-")
+        request.add_header("If-Range", tag)
+    try:
+        answer = urllib.request.urlopen(request, timeout=timeout_s)  # noqa: S310
+    except urllib.error.HTTPError as error:
+        return _refused(url, error, start, tag, timeout_s)
+    except (TimeoutError, urllib.error.URLError, http.client.HTTPException, ConnectionError) as error:
+        reason = getattr(error, "reason", error)
+        raise Interrupted(f"no answer ({reason})") from None
+    resumed = answer.status == http.client.PARTIAL_CONTENT
+    length = answer.headers.get("Content-Length")
+    total = None if length is None else int(length) + (start if resumed else 0)
+    return Body(answer, start if resumed else 0, total, answer.headers.get("ETag"))
+
+
+def _refused(url: str, error: urllib.error.HTTPError, start: int, tag: str | None, timeout_s: float) -> Body:
+    error.close()
+    if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and start and tag:
+        return _open_http(url, 0, None, timeout_s)  # the part is as long as the file, or longer: start anew
+    if error.code >= http.client.INTERNAL_SERVER_ERROR or error.code == http.client.TOO_MANY_REQUESTS:
+        raise Interrupted(f"the server answered {error.code} {error.reason}")
+    raise ValueError(f"{url}: the server answered {error.code} {error.reason}")

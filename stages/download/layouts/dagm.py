@@ -1,0 +1,65 @@
+"""DAGM 2007, as downloaded: ClassN/{Train,Test}/NNNN.PNG, Label/NNNN_label.PNG, Label/Labels.txt.
+
+Wieler and Hahn, 2007. Textures are generated, and a label is an ellipse around the defect, not its outline.
+"""
+
+from pathlib import Path
+
+from stages.download.layouts.listing import Item, Listing, by_path, category_folder, files_below
+
+SPLITS = {"Train": "train", "Test": "test"}
+LABELS = "Label"
+NUM_COLUMNS = 5
+LEFT_OUT = "anomalous, in the authors' training part"
+
+
+def find(root: Path, category: str) -> Listing:
+    """List a class. Defective images of the authors' training part take no part: training is on normal images.
+
+    Raises:
+        ValueError: If `root` holds no such class, or Labels.txt cannot be read.
+    """
+    home = category_folder(root, category, "Train")
+    items, left_out, orphans = [], 0, []
+    for folder in SPLITS:
+        part = home / folder
+        masks = {path.name for path in files_below(part / LABELS) if path.suffix.lower() == ".png"}
+        labels = _read_labels(part / LABELS / "Labels.txt", masks)
+        images = [path for path in files_below(part) if path.parent == part]
+        found = [_item(folder, path, labels) for path in images]
+        left_out += sum(item.label for item in found if item.split == "train")
+        items += [item for item in found if item.split != "train" or item.label == 0]
+        owners = {f"{path.stem}_label.png".lower() for path in images}
+        orphans += sorted(f"{folder}/{LABELS}/{name}" for name in masks if name.lower() not in owners)
+    dropped = {LEFT_OUT: left_out} if left_out else {}
+    return Listing(home, tuple(sorted(items, key=by_path)), dropped, tuple(orphans))
+
+
+def _read_labels(table: Path, masks: set[str]) -> dict[str, str]:
+    """Return the label file of each defective image, by the image's stem."""
+    if not table.is_file():
+        return {name[: -len("_label.PNG")]: name for name in masks}
+    labels = {}
+    # The first line holds nothing but "1".
+    for number, line in enumerate(table.read_text().splitlines()[1:], 2):
+        cells = line.split()
+        if not cells:
+            continue
+        if len(cells) != NUM_COLUMNS or cells[1] not in ("0", "1"):
+            raise ValueError(f"{table}, line {number}: expected `number 0|1 image 0 label`, got {line!r}")
+        if cells[1] == "1":
+            labels[Path(cells[2]).stem] = cells[4]
+    return labels
+
+
+def _item(folder: str, path: Path, labels: dict[str, str]) -> Item:
+    name = f"{folder}/{path.name}"
+    mask = labels.get(path.stem)
+    return Item(
+        path=name,
+        split=SPLITS[folder],
+        label=int(mask is not None),
+        defect="defect" if mask else "good",
+        mask=f"{folder}/{LABELS}/{mask}" if mask else None,
+        group=name,
+    )

@@ -1,0 +1,22 @@
+"""Polygons -> mask."""
+
+from PIL import Image, ImageDraw
+
+from stages.download.layouts.listing import Polygon
+
+
+def draw_outlines(outlines: tuple[Polygon, ...], size: tuple[int, int]) -> Image.Image:
+    """Fill polygons.
+
+    Args:
+        outlines: Corners (x, y) in pixels; what lies outside the image is cut off.
+        size: (height, width) of the image.
+
+    Returns:
+        Mode L: 255 inside a polygon and on its edge, else 0.
+    """
+    height, width = size
+    mask = Image.new("L", (width, height))
+    for polygon in outlines:
+        ImageDraw.Draw(mask).polygon(polygon, fill=255, outline=255)
+    return mask

@@ -1,0 +1,165 @@
+"""Find the folder that holds a data set: on the mirror, else at its sources, in order."""
+
+import fcntl
+import hashlib
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import unquote, urlsplit
+
+from stages.common.dataset import DatasetConfig
+from stages.download import bucket
+from stages.download.fetch import FetchConfig, fetch, file_digest
+from stages.download.transfer import Interrupted
+from stages.download.unpack import SUFFIXES, unpack
+from stages.files import atomic_folder
+
+V = TypeVar("V")
+
+
+def find_root(config: FetchConfig, dataset: DatasetConfig, category: str, mirror: str | None, cache: Path) -> Path:
+    """Return the folder of a data set, fetched and unpacked if need be.
+
+    Args:
+        config: Patience and bounds.
+        dataset: Its sources.
+        category: Fills {category} in an address; of a bucket's folder only this category is fetched.
+        mirror: Folder, file:// or s3:// prefix that has data sets by name, or an archive of each; None for none.
+        cache: Folder for what is fetched; shared by categories, safe to delete.
+
+    Raises:
+        ValueError: If no place has it; one line for each place that was tried, and what to do.
+        OSError: If the disk is full.
+    """
+    places: list[tuple[str, str | None]] = []
+    if mirror:
+        places += [(f"{mirror.rstrip('/')}/{name}", None) for name in dataset.mirror_names]
+    places += [(source.url, source.sha256) for source in dataset.sources]
+    refusals = []
+    for place, sha256 in places:
+        url = place.replace("{category}", category)
+        try:
+            return _obtain(config, url, sha256, category, cache)
+        except ValueError as error:
+            refusals.append(str(error))
+        except Interrupted as error:
+            refusals.append(f"{url}: {error}")
+    if not refusals:
+        refusals.append("no source and no mirror is named for this data set")
+    advice = dataset.terms or "name a mirror with DATA_MIRROR or download.mirror, or add a source to `datasets`"
+    raise ValueError("\n".join([*refusals, advice]))
+
+
+def local_path(url: str) -> Path | None:
+    """Return the path that `file://...` or a plain path names; None for any other scheme."""
+    if url.startswith("file://"):
+        return Path(unquote(urlsplit(url).path))
+    return None if "://" in url or url.startswith("package:") else Path(url).expanduser()
+
+
+def package_folder(name: str) -> Path:
+    """Return the folder `data` of an installed package, without importing the package.
+
+    Raises:
+        ValueError: If it is not installed.
+    """
+    spec = importlib.util.find_spec(name.replace("-", "_"))
+    if spec is None or not spec.submodule_search_locations:
+        raise ValueError(f"package:{name}: not installed; run `.venv/bin/pip install {name}`")
+    return Path(next(iter(spec.submodule_search_locations)), "data")
+
+
+def _obtain(config: FetchConfig, url: str, sha256: str | None, category: str, cache: Path) -> Path:
+    if url.startswith("package:"):
+        return package_folder(url.removeprefix("package:"))
+    path = local_path(url)
+    if path is not None:
+        if path.is_dir():
+            return path
+        archive = next((p for p in (path, *(Path(f"{path}{s}") for s in SUFFIXES)) if p.is_file()), None)
+        if archive is None:
+            raise ValueError(f"{url}: no such folder or archive")
+        return _unpacked(config, archive, sha256, cache)
+    if url.startswith("s3://") and not url.endswith(SUFFIXES):
+        return _bucket_folder(config, url, category, cache)
+    return _fetched(config, url, sha256, cache)
+
+
+def _unpacked(config: FetchConfig, archive: Path, sha256: str | None, cache: Path) -> Path:
+    digest = file_digest(archive)
+    if sha256 is not None and digest != sha256:
+        raise ValueError(f"{archive}: expected SHA-256 {sha256}, got {digest}")
+    tree = cache / digest[:16]
+    with _locked(tree):
+        if not tree.is_dir():
+            _publish_archive(config, archive, tree)
+    return tree
+
+
+def _fetched(config: FetchConfig, url: str, sha256: str | None, cache: Path) -> Path:
+    tree = cache / _key(url, sha256 or "")
+    with _locked(tree):
+        if not tree.is_dir():
+            archive = tree.with_name(f"{tree.name}-{url.rsplit('/', 1)[-1][-100:] or 'archive'}")
+            if not archive.is_file():
+                fetch(config, url, archive, sha256)
+            try:
+                _publish_archive(config, archive, tree)
+            finally:
+                archive.unlink(missing_ok=True)
+    return tree
+
+
+def _publish_archive(config: FetchConfig, archive: Path, tree: Path) -> None:
+    with atomic_folder(tree) as draft:
+        unpack(archive, draft, max_bytes=config.max_unpacked_mib << 20, max_files=config.max_files)
+
+
+def _bucket_folder(config: FetchConfig, url: str, category: str, cache: Path) -> Path:
+    tree = cache / _key(url, category)
+    with _locked(tree):
+        if tree.is_dir():
+            return tree
+        objects = choose(dict(bucket.list_objects(url, config.timeout_s)), category)
+        if not objects:
+            return _bucket_archive(config, url, cache)
+        if len(objects) > config.max_files or sum(objects.values()) > config.max_unpacked_mib << 20:
+            raise ValueError(
+                f"{url}: {len(objects)} files of {sum(objects.values()) >> 20} MiB are more than "
+                "download.fetch.max_files and max_unpacked_mib allow"
+            )
+        with atomic_folder(tree) as draft:
+            bucket.copy_objects(url, list(objects), draft, timeout_s=config.timeout_s, attempts=config.attempts)
+    return tree
+
+
+def _bucket_archive(config: FetchConfig, url: str, cache: Path) -> Path:
+    found = {name for name, _ in bucket.list_objects(url.rsplit("/", 1)[0], config.timeout_s)}
+    name = url.rsplit("/", 1)[-1]
+    suffix = next((s for s in SUFFIXES if f"{name}{s}" in found), None)
+    if suffix is None:
+        raise ValueError(f"{url}: no object below it, and no archive of that name")
+    return _fetched(config, f"{url}{suffix}", None, cache)
+
+
+def choose(objects: dict[str, V], category: str) -> dict[str, V]:
+    """Keep one category and what all share, if the data set has a folder for the category."""
+    if not any(name.startswith(f"{category}/") for name in objects):
+        return objects
+    shared = ("split_csv/", f"{category}/")
+    return {name: size for name, size in objects.items() if name.startswith(shared) or "/" not in name}
+
+
+def _key(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+@contextmanager
+def _locked(tree: Path) -> Iterator[None]:
+    """Let one process at a time fetch a tree: DVC may run the categories of one archive side by side."""
+    tree.parent.mkdir(parents=True, exist_ok=True)
+    with tree.with_name(f"{tree.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

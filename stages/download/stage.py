@@ -1,0 +1,188 @@
+"""Bring one category of a data set here, split it, and hold it against its contract."""
+
+import logging
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import Field
+
+from diffusionad.data.manifest import manifest_digest, read_manifest, write_manifest
+from diffusionad.section import Section
+from stages import command
+from stages.common.dataset import DatasetConfig
+from stages.contracts.verdict import lines, write_verdict
+from stages.download.contract import ContractConfig, hold
+from stages.download.evidence import collect
+from stages.download.fetch import FetchConfig
+from stages.download.layouts import choice as layouts
+from stages.download.layouts.listing import Item, Listing
+from stages.download.sources import find_root
+from stages.download.splits import draw_splits, join_units
+from stages.download.survey import Survey, lookalikes, remove_rest, survey
+from stages.files import atomic_file, atomic_folder, write_json
+from stages.params import read_section
+from stages.paths import CategoryPaths
+
+log = logging.getLogger(__name__)
+
+CACHE = Path(".local/downloads")
+"""What was fetched and unpacked, for the other categories of an archive; safe to delete."""
+
+
+class DownloadConfig(Section):
+    """Section `download`."""
+
+    seed: int = Field(ge=0, description="of the drawn splits")
+    val_fraction: float = Field(ge=0, lt=1, description="share of the normal training images held out for validation")
+    test_fraction: float = Field(ge=0, lt=1, description="share of normal images to test, where a set has no split")
+    mirror: str | None = Field(description="folder, file:// or s3:// prefix with data sets by name; null for none")
+    max_megapixels_looked_at: float = Field(
+        ge=0, description="of all images together, decoded to be compared and measured; header only beyond"
+    )
+    near_duplicate_bits: int = Field(ge=0, le=64, description="of 255; fingerprints closer than this show one picture")
+    fetch: FetchConfig
+    contract: ContractConfig
+
+
+def download(
+    dataset: DatasetConfig, config: DownloadConfig, *, paths: CategoryPaths, mirror: str | None, cache: Path
+) -> None:
+    """Write the images folder, the manifest, the summary and the verdict of a category.
+
+    Only data that keep their contract are put in place; else what was there before stays, and the verdict goes to a
+    folder `refused` beside its place.
+
+    Args:
+        dataset: Where from.
+        config: How to split and what to expect.
+        paths: Where to; the manifest that lies there is what the data are compared with.
+        mirror: Folder or prefix that has data sets by name; None for none.
+        cache: Folder for what is fetched.
+
+    Raises:
+        ValueError: If the data cannot be had, or break the contract: one line for each problem.
+        OSError: If the disk is full.
+    """
+    log.info("licence of %s: %s %s", paths.dataset, _licence(dataset), dataset.licence_url)
+    root = find_root(config.fetch, dataset, paths.category, mirror, cache)
+    listing = layouts.find(dataset.layout, root, paths.category)
+    with atomic_folder(paths.images) as draft:
+        found = survey(listing, draft, config.max_megapixels_looked_at)
+        near = lookalikes(found.images, config.near_duplicate_bits)
+        items, dropped = _split(config, listing, found, near)
+        frame = _manifest(items, found, paths)
+        summary = _summary(dataset, frame, listing.left_out | dropped)
+        _hold(config, items, found, listing, near, summary, paths)
+        remove_rest(draft, (path for item in items for path in (item.path, item.mask)))
+    with atomic_file(paths.manifest) as file:
+        write_manifest(frame, file, _metadata(dataset, config, paths))
+    write_json(paths.summary, summary | {"manifest_sha256": manifest_digest(paths.manifest)})
+
+
+def _split(
+    config: DownloadConfig, listing: Listing, found: Survey, near: list[tuple[str, str, int]]
+) -> tuple[list[Item], dict[str, int]]:
+    number = {item.path: i for i, item in enumerate(listing.items)}
+    digests = [found.images[item.path].sha256 or item.path for item in listing.items]
+    units = join_units(listing.items, digests, ((number[a], number[b]) for a, b, _ in near))
+    return draw_splits(
+        listing.items, units, seed=config.seed, val_fraction=config.val_fraction, test_fraction=config.test_fraction
+    )
+
+
+def _hold(
+    config: DownloadConfig,
+    items: list[Item],
+    found: Survey,
+    listing: Listing,
+    near: list[tuple[str, str, int]],
+    summary: dict[str, Any],
+    paths: CategoryPaths,
+) -> None:
+    """Check the contract and write the verdict.
+
+    Raises:
+        ValueError: If it is broken.
+    """
+    name = f"{paths.dataset}/{paths.category}"
+    accepted = read_manifest(paths.manifest) if paths.manifest.exists() else None
+    split = {item.path: item.split for item in items}
+    pairs = [(a, b, bits) for a, b, bits in near if a in split and b in split and split[a] != split[b]]
+    alike = {a: f"{b} in {split[b]}, {bits} of 255 bits" for a, b, bits in pairs}
+    evidence = collect(name, items, found.images, found.masks, listing.digests, listing.orphans, alike, accepted)
+    findings = hold(config.contract, evidence)
+    for line in lines(findings, "warned"):
+        log.warning("warning: %s", line)
+    file, page = paths.validation, paths.validation_page
+    if broken := lines(findings, "broken"):
+        page = page.parent / "refused" / page.name
+        write_verdict(name, findings, summary, file=page.with_name(file.name), page=page)
+        raise ValueError("\n".join([*broken, f"the data of {name} break their contract; see {page}"]))
+    write_verdict(name, findings, summary, file=file, page=page)
+    shutil.rmtree(page.parent / "refused", ignore_errors=True)
+
+
+def _manifest(items: list[Item], found: Survey, paths: CategoryPaths) -> pd.DataFrame:
+    rows = [
+        {
+            **{name: value for name, value in item._asdict().items() if name != "outline"},
+            **{name: value for name, value in found.images[item.path]._asdict().items() if name != "fault"},
+            "category": paths.category,
+            "dataset": paths.dataset,
+        }
+        for item in items
+    ]
+    return pd.DataFrame(rows)
+
+
+def _metadata(dataset: DatasetConfig, config: DownloadConfig, paths: CategoryPaths) -> dict[str, str]:
+    return {
+        "dataset": paths.dataset,
+        "category": paths.category,
+        "licence": dataset.licence,
+        "licence_url": dataset.licence_url,
+        "non_commercial": str(dataset.non_commercial).lower(),
+        "seed": str(config.seed),
+    }
+
+
+def _summary(dataset: DatasetConfig, frame: pd.DataFrame, left_out: dict[str, int]) -> dict[str, Any]:
+    kinds = frame["label"].map({0: "normal", 1: "anomalous"})
+    return {
+        "images": len(frame),
+        **dict(sorted(Counter(frame["split"] + "_" + kinds).items())),
+        "defects": dict(sorted(Counter(frame["defect"]).items())),
+        "looked_at": int(frame["fingerprint"].notna().sum()),
+        "with_mask": int(frame["mask"].notna().sum()),
+        "left_out": left_out,
+        "licence": dataset.licence,
+        "licence_url": dataset.licence_url,
+        "non_commercial": dataset.non_commercial,
+    }
+
+
+def _licence(dataset: DatasetConfig) -> str:
+    return f"{dataset.licence}{', not for commercial use' if dataset.non_commercial else ''}"
+
+
+def _stage(_key: str, paths: CategoryPaths) -> None:
+    config = read_section(DownloadConfig, "download")
+    download(
+        read_section(DatasetConfig, f"datasets.{paths.dataset}"),
+        config,
+        paths=paths,
+        mirror=os.environ.get("DATA_MIRROR") or config.mirror,
+        cache=CACHE,
+    )
+
+
+def main() -> None:
+    command.run(_stage)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""Take the files of a listing into a folder, reading each once, and tell what they are."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from tqdm import tqdm
+
+from diffusionad.data.decode import read_bytes
+from stages.download.facts import ImageFacts, MaskFacts, image_facts, mask_facts, pixel_facts
+from stages.download.fingerprint import near_pairs
+from stages.download.layouts.listing import Item, Listing
+from stages.download.layouts.outlines import draw_outlines
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Survey(NamedTuple):
+    """What the files are."""
+
+    images: dict[str, ImageFacts]
+    masks: dict[str, MaskFacts]
+
+
+def survey(listing: Listing, folder: Path, max_megapixels: float) -> Survey:
+    """Copy the images and masks of a listing into a folder, draw the masks that are outlines, and describe all.
+
+    Args:
+        listing: What to take. A file that is missing or may not be read becomes a fault of its image.
+        folder: Where to.
+        max_megapixels: Of images with so many pixels in all the pixels are looked at too, which takes twenty times as
+            long as the header; of more, so many are chosen by a hash of their path.
+
+    Raises:
+        OSError: If the disk is full.
+    """
+    paths = [item.path for item in listing.items]
+    headers = _each("take images", lambda path: _take(listing.home, folder, path, image_facts, ImageFacts), paths)
+    images = dict(zip(paths, headers, strict=True))
+    chosen = _choose(images, max_megapixels)
+    looks = _each("look at images", lambda path: pixel_facts(images[path], read_bytes(folder / path)), chosen)
+    images |= zip(chosen, looks, strict=True)
+    drawn = [item for item in listing.items if item.outline and item.mask and not images[item.path].fault]
+    for item in drawn:
+        _draw(item, images[item.path], folder)
+    homes = {item.mask: folder if item.outline else listing.home for item in listing.items if item.mask}
+    facts = _each("take masks", lambda mask: _take(homes[mask], folder, mask, mask_facts, MaskFacts), list(homes))
+    return Survey(images, dict(zip(homes, facts, strict=True)))
+
+
+def lookalikes(images: Mapping[str, ImageFacts], max_bits: int) -> list[tuple[str, str, int]]:
+    """Return pairs of paths that show nearly the same, and in how many bits of 255 their fingerprints differ."""
+    known = [path for path, fact in images.items() if fact.fingerprint]
+    pairs = near_pairs([images[path].fingerprint or "" for path in known], max_bits)
+    return [(known[i], known[j], bits) for i, j, bits in pairs]
+
+
+def remove_rest(folder: Path, keep: Iterable[str | None]) -> None:
+    """Remove the files that are not in `keep`, and folders that are then empty."""
+    kept = {folder / name for name in keep if name}
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_dir():
+            if not any(path.iterdir()):
+                path.rmdir()
+        elif path not in kept:
+            path.unlink()
+
+
+def _take(home: Path, folder: Path, name: str, describe: Callable[[bytes], R], broken: Callable[..., R]) -> R:
+    try:
+        data = read_bytes(home / name)
+    except ValueError as error:
+        return broken(fault=str(error).removeprefix(f"{home / name}: "))
+    if home != folder:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return describe(data)
+
+
+def _choose(images: Mapping[str, ImageFacts], max_megapixels: float) -> list[str]:
+    whole = [path for path, fact in images.items() if not fact.fault]
+    left, chosen = max_megapixels * 1e6, []
+    for path in sorted(whole, key=lambda path: hashlib.sha256(path.encode()).digest()):
+        left -= images[path].width * images[path].height
+        if left < 0:
+            break
+        chosen.append(path)
+    return chosen
+
+
+def _draw(item: Item, fact: ImageFacts, folder: Path) -> None:
+    target = folder / str(item.mask)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draw_outlines(item.outline, (fact.height, fact.width)).save(target, format="PNG")
+
+
+def _each(title: str, look: Callable[[T], R], things: Sequence[T]) -> list[R]:
+    # Reading, hashing and decoding run outside of Python's lock.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(tqdm(pool.map(look, things), desc=title, total=len(things), disable=None))

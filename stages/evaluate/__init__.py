@@ -1,0 +1,1 @@
+"""Anomaly maps, figures, pictures and the page of the test split."""

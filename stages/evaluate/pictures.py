@@ -1,0 +1,115 @@
+"""Pictures of test images for a person: photograph, reconstruction, anomaly map, overlay."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from diffusionad.data.images import read_image, read_mask, resize_image
+from diffusionad.detector import Prediction
+from stages.evaluate.heat import HEAT, colour_limit, overlay
+
+WIDTH_INCHES = 7.0
+
+
+def choose(table: pd.DataFrame, threshold: float, count: int) -> dict[str, pd.DataFrame]:
+    """Rows worth looking at, by kind; a kind without rows is left out.
+
+    Args:
+        table: Columns path, label, score; one row a test image.
+        threshold: Of the verdict.
+        count: Rows of each kind at most.
+
+    Returns:
+        best: anomalous images with the highest scores; missed: anomalous ones with the lowest; false_alarms: normal
+        ones with the highest; borderline: those nearest to the threshold.
+    """
+    ranked = table.sort_values(["score", "path"], ascending=[False, True])
+    anomalous, normal = ranked[ranked["label"] == 1], ranked[ranked["label"] == 0]
+    nearest = (ranked["score"] - threshold).abs().sort_values(kind="stable").index
+    kinds = {
+        "best": anomalous.head(count),
+        "missed": anomalous.tail(count).iloc[::-1],
+        "false_alarms": normal.head(count),
+        "borderline": ranked.loc[nearest].head(count),
+    }
+    return {kind: rows for kind, rows in kinds.items() if len(rows)}
+
+
+class Gallery:
+    """Reconstructions and maps of the images that `choose` would choose, kept while all the others go by.
+
+    An image that is not among the chosen of those seen so far is not among those of all, so few are in memory.
+
+    Args:
+        rows: Columns path, label; one row a test image, in the order in which their predictions will come.
+        threshold: As of `choose`.
+        count: As of `choose`.
+    """
+
+    def __init__(self, rows: pd.DataFrame, threshold: float, count: int) -> None:
+        self.threshold = threshold
+        self._rows, self._count = rows, count
+        self._scores: list[float] = []
+        self._kept: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
+
+    def add(self, prediction: Prediction) -> None:
+        """Take the next images."""
+        first = len(self._scores)
+        self._scores += prediction.image_score.tolist()
+        seen = self._rows.iloc[: len(self._scores)].assign(score=self._scores)
+        chosen = pd.concat(choose(seen, self.threshold, self._count).values()).index
+        new = range(first, len(self._scores))
+        answers = zip(new, prediction.reconstruction.numpy(), prediction.anomaly_map.numpy(), strict=True)
+        fresh = {i: (image.copy(), map_.copy()) for i, image, map_ in answers if i in chosen}
+        self._kept = {i: answer for i, answer in (self._kept | fresh).items() if i in chosen}
+
+    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The reconstruction (3, H, W) and the anomaly map (H, W), both in [0, 1], of a chosen image."""
+        return self._kept[index]
+
+
+def draw_overview(path: Path, gallery: Gallery, rows: pd.DataFrame, images: Path) -> None:
+    """Draw a row of four pictures for each image, with its verdict above.
+
+    Args:
+        path: PNG to write.
+        gallery: Holds reconstruction and map of these rows, by their index.
+        rows: Columns path, defect, score, is_anomalous, and mask: relative path or missing; its outline is drawn.
+        images: Folder that paths are relative to.
+    """
+    figure = Figure(figsize=(WIDTH_INCHES, WIDTH_INCHES / 4 * 1.16 * len(rows)), layout="constrained", dpi=120)
+    axes = figure.subplots(len(rows), 4, squeeze=False)
+    for line, index, row in zip(axes, rows.index, rows.to_dict("records"), strict=True):
+        photograph = read_image(images / row["path"], None)
+        reconstruction, anomaly_map = gallery[index]
+        outline = read_mask(images / row["mask"], None) if isinstance(row["mask"], str) else None
+        verdict = "anomalous" if row["is_anomalous"] else "normal"
+        _draw_line(line, photograph, reconstruction.transpose(1, 2, 0), anomaly_map, gallery.threshold, outline)
+        line[0].set_title(f"{Path(row['path']).stem} ({row['defect']})", fontsize=8, loc="left")
+        line[1].set_title("reconstruction", fontsize=8, loc="left")
+        line[2].set_title("anomaly map", fontsize=8, loc="left")
+        line[3].set_title(f"score {row['score']:.3f}: {verdict}", fontsize=8, loc="left")
+    # Without a date and a version, the same picture has the same bytes.
+    figure.savefig(path, metadata={"Software": None})
+
+
+def _draw_line(
+    axes: NDArray[np.object_],
+    photograph: NDArray[np.float32],
+    reconstruction: NDArray[np.float32],
+    anomaly_map: NDArray[np.float32],
+    threshold: float,
+    outline: NDArray[np.bool_] | None,
+) -> None:
+    enlarged = resize_image(anomaly_map[..., None], photograph.shape[:2])[..., 0]
+    axes[0].imshow(photograph)
+    axes[1].imshow(reconstruction)
+    axes[2].imshow(anomaly_map, cmap=HEAT, vmin=0, vmax=colour_limit(threshold))
+    axes[3].imshow(overlay(photograph, enlarged, threshold))
+    if outline is not None:
+        axes[3].contour(outline, levels=[0.5], colors="white", linewidths=0.8)
+    for axis in axes:
+        axis.set_axis_off()

@@ -1,0 +1,94 @@
+"""What the stages left of a category -> its page."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from diffusionad.data.manifest import manifest_digest, read_manifest, read_metadata
+from diffusionad.metrics.curves import Curve, Histogram
+from stages.evaluate.report.page import write_page
+from stages.evaluate.report.review import Answer, Review, Sheet
+from stages.paths import CategoryPaths
+
+
+def review_category(paths: CategoryPaths, fpr_limit: float) -> None:
+    """Write the page of a category from scores, figures and curves that stage `evaluate` wrote.
+
+    Args:
+        paths: Read: model, manifest, metrics, scores, curves, training curves. Written: the page. Its pictures and
+            scripts are in `paths.report` already.
+        fpr_limit: Of PRO.
+    """
+    rows = read_manifest(paths.manifest).query("split == 'test'").reset_index(drop=True)
+    table = pd.read_parquet(paths.scores)
+    config = json.loads((paths.model / "model.json").read_text(encoding="utf-8"))
+    answer = Answer(
+        title="the model",
+        threshold=config["threshold"],
+        scores=table["score"].to_numpy(),
+        figures=json.loads(paths.metrics.read_text(encoding="utf-8")),
+        curves={name: _read_curve(file) for name, file in (("roc", paths.roc), ("pr", paths.pr), ("pro", paths.pro))},
+        histogram=_read_histogram(paths.histogram, table["score"].max()),
+        lineage=_lineage(paths, config),
+    )
+    review = Review(
+        title=f"{paths.dataset} / {paths.category}",
+        kicker=f"Review of {len(rows)} test images",
+        images=rows[["path", "label", "defect", "width", "height"]].assign(outline=rows["mask"].notna()),
+        answers=[answer],
+        fpr_limit=fpr_limit,
+        comparison=None,
+        training=pd.read_csv(paths.training_curves) if paths.training_curves.is_file() else None,
+        sheets=_sheets(paths),
+    )
+    write_page(paths.page, paths.report.name, review)
+
+
+def _read_curve(path: Path) -> Curve:
+    table = pd.read_csv(path)
+    return Curve(*(table[name].to_numpy(np.float64) for name in table.columns))
+
+
+def _read_histogram(path: Path, highest: float) -> Histogram:
+    table = pd.read_csv(path)
+    edges = table["score"].to_numpy(np.float64)
+    end = 2 * edges[-1] - edges[-2] if len(edges) > 1 else highest  # bins are of one width
+    edges = np.append(edges, end)
+    return Histogram(edges, table["normal"].to_numpy(), table["anomalous"].to_numpy())
+
+
+def _lineage(paths: CategoryPaths, config: dict[str, Any]) -> dict[str, str]:
+    """What does not change from one clone to another; commit and run stand in MLflow, for each registered version."""
+    facts = read_metadata(paths.manifest)
+    weights = (paths.model / "model.safetensors").read_bytes()
+    return {
+        "data set": f"{paths.dataset} / {paths.category}",
+        "licence of the data": " ".join(filter(None, (facts.get("licence"), facts.get("licence_url")))),
+        "manifest, SHA-256": manifest_digest(paths.manifest),
+        "weights, SHA-256": hashlib.sha256(weights).hexdigest(),
+        "image size": " x ".join(map(str, config["image_size"])) + " px",
+        "reconstruction": config["model"].get("paradigm", "none"),
+        "threshold": repr(config["threshold"]),
+        "seed": str(config["seed"]),
+        "commit and settings": f"diffusionad explain --dataset {paths.dataset} --category {paths.category} VERSION",
+    }
+
+
+def _sheets(paths: CategoryPaths) -> list[Sheet]:
+    """Beside the page, where the stages before left them."""
+    return [
+        Sheet(
+            "Synthetic anomalies",
+            "as the trainer draws them: normal image, with an anomaly, its mask.",
+            paths.previews.name,
+        ),
+        Sheet(
+            "Foreground",
+            "where synthetic anomalies may lie, outlined on evenly spread normal images.",
+            paths.foreground_sheet.name,
+        ),
+    ]

@@ -1,0 +1,83 @@
+"""The pictures of test images as the page shows them: small, so that a page of 2,000 images opens at once."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from diffusionad.data.images import read_image, read_mask, resize_image
+from stages.evaluate.heat import heat_layer, heat_map
+
+SIDE_PX = 384
+"""Longer side of a photograph on the page, at most: with it, 2,000 noisy ones stay below 60 MB."""
+QUALITY = 75
+OUTLINE = np.asarray([1, 1, 1, 1], dtype=np.float32)
+HALO = np.asarray([0, 0, 0, 0.7], dtype=np.float32)
+
+
+def draw_photographs(folder: Path, first: int, files: Sequence[Path], masks: Sequence[Path | None]) -> None:
+    """Write photographs and, where there is a mask, its outline.
+
+    Args:
+        folder: Gets `NNNNN-photograph.webp` and `NNNNN-outline.webp`.
+        first: Number of the first image.
+        files: The photographs.
+        masks: Of each; None where there is none.
+
+    Raises:
+        ValueError: If one cannot be read.
+    """
+    for index, (file, mask) in enumerate(zip(files, masks, strict=True), first):
+        photograph = read_image(file, None)
+        size = _fit((photograph.shape[0], photograph.shape[1]))
+        _save(folder / f"{index:05}-photograph.webp", resize_image(photograph, size))
+        if mask is not None:
+            _save(folder / f"{index:05}-outline.webp", _outline(read_mask(mask, size)))
+
+
+def draw_answers(
+    folder: Path,
+    first: int,
+    model: int,
+    reconstructions: NDArray[np.float32],
+    anomaly_maps: NDArray[np.float32],
+    threshold: float,
+) -> None:
+    """Write what a model makes of images.
+
+    Args:
+        folder: Gets `NNNNN-M-reconstruction.webp`, `NNNNN-M-map.webp` and `NNNNN-M-heat.webp`.
+        first: Number of the first image.
+        model: M: a page may show two models.
+        reconstructions: (N, 3, H, W), in [0, 1].
+        anomaly_maps: (N, H, W), in [0, 1].
+        threshold: Of the verdict; it scales the colours.
+    """
+    for index, (reconstruction, anomaly_map) in enumerate(zip(reconstructions, anomaly_maps, strict=True), first):
+        stem = f"{index:05}-{model}"
+        _save(folder / f"{stem}-reconstruction.webp", reconstruction.transpose(1, 2, 0))
+        _save(folder / f"{stem}-map.webp", heat_map(anomaly_map, threshold))
+        _save(folder / f"{stem}-heat.webp", heat_layer(anomaly_map, threshold))
+
+
+def _fit(size: tuple[int, int]) -> tuple[int, int]:
+    scale = min(1.0, SIDE_PX / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _outline(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """A white line just outside the defect, between dark ones: seen on any ground, and it hides nothing."""
+    near, far = ndimage.binary_dilation(mask, iterations=2), ndimage.binary_dilation(mask, iterations=3)
+    inner = ndimage.binary_dilation(mask)
+    layer = np.zeros((*mask.shape, 4), np.float32)
+    layer[far & ~mask] = HALO
+    layer[near & ~inner] = OUTLINE
+    return layer
+
+
+def _save(path: Path, pixels: NDArray[np.float32]) -> None:
+    picture = Image.fromarray(np.round(pixels.clip(0, 1) * 255).astype(np.uint8))
+    picture.save(path, "WEBP", quality=QUALITY, alpha_quality=QUALITY, method=2)

@@ -1,0 +1,190 @@
+"""Score the test split, once: anomaly maps, figures with intervals, curves, pictures and a page."""
+
+import logging
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+from tqdm import tqdm
+
+from diffusionad.data.images import read_mask
+from diffusionad.data.manifest import manifest_digest, read_manifest
+from diffusionad.detector import Detector
+from diffusionad.metrics.curves import Curve, pr_curve, pro_curve, roc_curve, score_histogram
+from diffusionad.metrics.pixels import Maps, Masks
+from diffusionad.metrics.ranking import sweep_images
+from diffusionad.metrics.tally import Tally, sweep_tally, tally
+from diffusionad.section import Section
+from stages import command
+from stages.common.device import best_device
+from stages.common.synthetic import read_synthetic
+from stages.evaluate.figures import Figures, FiguresConfig, absent, image_figures, pixel_figures, threshold_figures
+from stages.evaluate.maps import MapWriter, PackedMasks, StoredMaps
+from stages.evaluate.pictures import Gallery, choose, draw_overview
+from stages.evaluate.report.from_files import review_category
+from stages.evaluate.report.page import write_scripts
+from stages.evaluate.report.tiles import draw_answers, draw_photographs
+from stages.files import atomic_file, atomic_folder, write_json
+from stages.params import read_section
+from stages.paths import CategoryPaths
+
+LOG = logging.getLogger(__name__)
+BATCH = 16
+MAPS = "test.npy"
+
+
+class EvaluationConfig(Section):
+    """Section `evaluation` of params.yaml."""
+
+    figures: FiguresConfig
+    curve_points: int = Field(ge=2, description="points of each stored curve")
+    histogram_bins: int = Field(ge=1)
+    pictures: int = Field(ge=1, description="test images of each kind (best, worst, borderline) that are drawn")
+
+
+class Marked(NamedTuple):
+    """Anomaly maps with the truth behind them; both can be gone through again, one image at a time."""
+
+    maps: Maps
+    """Mask logits, float16, (H, W) each."""
+    masks: Masks
+    """(H, W) each; empty for a normal image."""
+    counts: Tally
+    """Of all their pixels."""
+    prefix: str
+    """Of the names of the figures: "synthetic_" where the defects are."""
+
+
+def evaluate(evaluation: EvaluationConfig, *, paths: CategoryPaths) -> None:
+    """Read the model and the test rows; write scores, maps, metrics.json, curves, pictures and the page.
+
+    Where no anomalous test image has a mask, pixel figures come from the synthetic test set and are named
+    `synthetic_*`; a figure that cannot be computed is null, with the reason beside it.
+
+    Raises:
+        ValueError: If the model was trained on another manifest, or there is no test image.
+    """
+    detector = Detector.load(paths.model, best_device())
+    if detector.config.manifest != manifest_digest(paths.manifest):
+        raise ValueError(
+            f"{paths.model}: trained on another version of {paths.manifest}; run `dvc repro` to train again"
+        )
+    rows = read_manifest(paths.manifest).query("split == 'test'").reset_index(drop=True)
+    if rows.empty:
+        raise ValueError(f"{paths.manifest}: no image in split `test`; there is nothing to evaluate on")
+
+    gallery = Gallery(rows, detector.config.threshold, evaluation.pictures)
+    with atomic_folder(paths.report) as page, atomic_folder(paths.maps) as draft:
+        write_scripts(page)
+        table = _score(detector, rows, gallery, draft / MAPS, page, paths)
+        marked = _marked(detector, rows, draft / MAPS, paths)
+        figures = _figures(evaluation.figures, detector.config.threshold, table, marked)
+        _write_curves(evaluation, table, marked, paths)
+    with atomic_file(paths.scores) as draft:
+        table.to_parquet(draft, index=False)
+    with atomic_folder(paths.pictures) as draft:
+        shown = table.assign(mask=rows["mask"])
+        for name, chosen in choose(shown, detector.config.threshold, evaluation.pictures).items():
+            draw_overview(draft / f"{name}.png", gallery, chosen, paths.images)
+    write_json(paths.metrics, figures)
+    review_category(paths, evaluation.figures.fpr_limit)
+    LOG.info("%s/%s: image AUROC %s on %d test images", *paths, figures["image_auroc"], len(rows))
+
+
+def _score(
+    detector: Detector, rows: pd.DataFrame, gallery: Gallery, file: Path, page: Path, paths: CategoryPaths
+) -> pd.DataFrame:
+    """Predict each image once: write its map and tiles, keep what may be drawn, return its score and verdict."""
+    scores = []
+    masks = [None if name is None else paths.images / name for name in _mask_names(rows)]
+    with file.open("wb") as stream:
+        maps = MapWriter(stream, len(rows), detector.config.image_size)
+        for start in tqdm(range(0, len(rows), BATCH), desc=f"evaluate {paths.dataset}/{paths.category}", disable=None):
+            files = [paths.images / name for name in rows["path"][start : start + BATCH]]
+            prediction = detector.predict(files, batch_size=BATCH)
+            scores.append(prediction.image_score.numpy())
+            # float16 keeps three digits of a logit; as a probability, all that is sure would be 1.
+            maps.write(prediction.mask_logits.numpy())
+            gallery.add(prediction)
+            draw_photographs(page, start, files, masks[start : start + BATCH])
+            answers = prediction.reconstruction.numpy(), prediction.anomaly_map.numpy()
+            draw_answers(page, start, 0, *answers, detector.config.threshold)
+    score = np.concatenate(scores)
+    table = rows[["path", "sha256", "label", "defect"]]
+    return table.assign(score=score, is_anomalous=score >= detector.config.threshold)
+
+
+def _marked(detector: Detector, rows: pd.DataFrame, file: Path, paths: CategoryPaths) -> Marked | None:
+    """Pair the maps with masks: of the real defects where there are any, else of the synthetic test set."""
+    size, has_mask = detector.config.image_size, rows["mask"].notna()
+    if has_mask.any():
+        known = rows[has_mask | (rows["label"] == 0)]
+        empty = np.zeros(size, np.bool_)
+        read = (empty if name is None else read_mask(paths.images / name, size) for name in _mask_names(known))
+        maps, masks = StoredMaps(file, known.index.tolist()), PackedMasks(read, size)
+        return Marked(maps, masks, tally(maps, masks), "")
+    synthetic = read_synthetic(paths.synthetic / "test.npz")
+    if synthetic is None:
+        return None
+    prediction = detector.predict(synthetic.images, batch_size=BATCH)
+    drawn = list(prediction.mask_logits.numpy().astype(np.float16))
+    return Marked(drawn, list(synthetic.masks), tally(drawn, synthetic.masks), "synthetic_")
+
+
+def _mask_names(rows: pd.DataFrame) -> list[str | None]:
+    return [name if isinstance(name, str) else None for name in rows["mask"].tolist()]
+
+
+def _figures(config: FiguresConfig, threshold: float, table: pd.DataFrame, marked: Marked | None) -> Figures:
+    labels, scores = table["label"].to_numpy(), table["score"].to_numpy()
+    figures: Figures = image_figures(config, labels, scores)
+    if marked is None:
+        figures |= absent("", "no anomalous test image has a mask, and there is no synthetic test set")
+    else:
+        figures |= pixel_figures(config, marked.prefix, marked.maps, marked.masks, marked.counts)
+        if marked.prefix:
+            figures |= absent("", "no anomalous test image has a mask; see the synthetic_ figures")
+    figures |= threshold_figures(labels, scores, threshold)
+    marked_count = 0 if marked is None else sum(mask.any() for mask in marked.masks)
+    return figures | {
+        "test_normal": int((labels == 0).sum()),
+        "test_anomalous": int((labels == 1).sum()),
+        f"{marked.prefix if marked else ''}test_masks": int(marked_count),
+    }
+
+
+def _write_curves(
+    evaluation: EvaluationConfig, table: pd.DataFrame, marked: Marked | None, paths: CategoryPaths
+) -> None:
+    labels, scores = table["label"].to_numpy(), table["score"].to_numpy()
+    points, nothing = evaluation.curve_points, Curve(np.empty(0), np.empty(0))
+    roc = pr = pro = nothing
+    if 0 < labels.sum() < len(labels):
+        steps = sweep_images(labels, scores)
+        roc, pr = roc_curve(steps, points), pr_curve(steps, points)
+    if marked is not None:
+        pro = pro_curve(sweep_tally(marked.counts), evaluation.figures.fpr_limit, points)
+    bins = score_histogram(labels, scores, evaluation.histogram_bins)
+    tables: dict[Path, dict[str, Any]] = {
+        paths.roc: {"false_positive_rate": roc.x, "true_positive_rate": roc.y},
+        paths.pr: {"recall": pr.x, "precision": pr.y},
+        paths.pro: {"false_positive_rate": pro.x, "per_region_overlap": pro.y},
+        paths.histogram: {"score": bins.edges[:-1], "normal": bins.normal, "anomalous": bins.anomalous},
+    }
+    for path, columns in tables.items():
+        with atomic_file(path) as draft:
+            pd.DataFrame(columns).to_csv(draft, index=False)
+
+
+def _stage(_key: str, paths: CategoryPaths) -> None:
+    evaluate(read_section(EvaluationConfig, "evaluation"), paths=paths)
+
+
+def main() -> None:
+    command.run(_stage)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Where the object is on each normal photograph."""

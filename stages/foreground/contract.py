@@ -1,0 +1,54 @@
+"""The contract of foreground masks. It only warns, for an odd mask harms less than a stage that stops."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from diffusionad.foreground.methods import ForegroundConfig
+from stages.contracts.rules import Finding, Rule, check, nothing
+
+
+def hold(config: ForegroundConfig, areas: Mapping[str, float]) -> list[Finding]:
+    """Hold the masks of a category against every rule, in the order of `rules`.
+
+    Args:
+        config: Tells what area is credible, and how far it may be from the others.
+        areas: Part of the image that the method took for the object, in [0, 1], by path of the image; none where the
+            method takes every image whole.
+    """
+    return check(rules(config), {"masks": _evidence(config, areas)})
+
+
+def rules(config: ForegroundConfig) -> list[Rule]:
+    """List the contract; each rule reads the column of troubles that `_trouble` writes."""
+    low, high = config.area
+    titles = {
+        "empty": "an object on the photograph",
+        "full": "an object smaller than the photograph",
+        "not_credible": f"an object that covers {low:.0%} to {high:.0%} of the photograph",
+        "far": f"an area within {config.max_area_change:.0%} of the median",
+    }
+    return [nothing("masks", column, title, "warning") for column, title in titles.items()]
+
+
+def _evidence(config: ForegroundConfig, areas: Mapping[str, float]) -> pd.DataFrame:
+    credible = [area for area in areas.values() if config.area[0] <= area <= config.area[1]]
+    median = float(np.median(credible)) if credible else 1.0
+    columns = ["path", "empty", "full", "not_credible", "far"]
+    rows = [{"path": path, **_trouble(config, area, median)} for path, area in areas.items()]
+    return pd.DataFrame(rows, columns=columns, dtype=object).where(lambda frame: frame.notna(), None)
+
+
+def _trouble(config: ForegroundConfig, area: float, median: float) -> dict[str, Any]:
+    low, high = config.area
+    if area == 0:
+        return {"empty": "nothing; the whole image is taken"}
+    if area == 1:
+        return {"full": "the whole image"}
+    if not low <= area <= high:
+        return {"not_credible": f"{area:.1%}; the whole image is taken"}
+    if abs(area - median) > config.max_area_change * median:
+        return {"far": f"{area:.1%} of the image, where the median is {median:.1%}"}
+    return {}

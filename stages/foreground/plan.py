@@ -1,0 +1,75 @@
+"""Which method a category's objects are found by, made ready for its images."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from diffusionad.data.images import read_image, read_mask
+from diffusionad.foreground.choice import choose
+from diffusionad.foreground.colours import shrunk
+from diffusionad.foreground.methods import Foreground, ForegroundConfig, Method, prepare, whole_unless_credible
+from stages.common.sheets import spread
+
+Find = Callable[[str, NDArray[np.float32]], Foreground]
+"""Path of an image in the manifest, and the image -> where anomalies may lie."""
+
+
+class Plan(NamedTuple):
+    """How the objects of a category are found, and the ground for it."""
+
+    find: Find
+    method: str
+    reason: str
+    credibility: dict[Method, float]
+    """Empty where nothing was tried."""
+
+
+def plan(config: ForegroundConfig, method: Method | Literal["auto"], images: Path, normal: pd.DataFrame) -> Plan:
+    """Make a method ready, or let `auto` choose one.
+
+    Args:
+        config: The numbers of the methods.
+        method: How to find the object.
+        images: The folder that the paths are relative to.
+        normal: Rows of the manifest with label 0, at least one.
+
+    Raises:
+        ValueError: If an image cannot be read, or the method cannot be used.
+    """
+    # What the test shows decides nothing, as long as there is something else.
+    names = list(normal.loc[normal["split"] == "train", "path"]) or list(normal["path"])
+    chosen = [names[i] for i in spread(len(names), config.sample)] if method in ("auto", "median_background") else []
+    sample = [shrunk(read_image(images / name, None), config.working_px) for name in chosen]
+    named, reason, tried = choose(config, sample) if method == "auto" else (method, "as params.yaml says", {})
+    find = prepare(config, named, sample)
+    return Plan(lambda _, image: whole_unless_credible(config, find(image)), named, reason, tried)
+
+
+def users_plan(config: ForegroundConfig, folder: Path | None, targets: Mapping[str, Path]) -> Plan:
+    """Take the masks that the user drew.
+
+    Args:
+        config: Tells what area is credible.
+        folder: Where they are; None if params.yaml names none.
+        targets: The mask's path in the folder for each image's path.
+
+    Raises:
+        ValueError: If there is no folder or a mask is missing; in the use of the plan, if one is of another size.
+    """
+    if folder is None:
+        raise ValueError("params.yaml: `foreground.masks`: expected a folder for method `masks`, got null")
+    if missing := [target for target in targets.values() if not (folder / target).is_file()]:
+        raise ValueError(f"{folder / missing[0]}: no such mask, and {len(missing) - 1} more are missing")
+
+    def find(name: str, image: NDArray[np.float32]) -> Foreground:
+        mask = read_mask(folder / targets[name], None)
+        if mask.shape != image.shape[:2]:
+            expected, came = (f"{width} x {height}" for height, width in (image.shape[:2], mask.shape))
+            raise ValueError(f"{folder / targets[name]}: expected {expected} px, the size of {name}; got {came} px")
+        return whole_unless_credible(config, mask)
+
+    return Plan(find, "masks", f"drawn by the user, in {folder}", {})

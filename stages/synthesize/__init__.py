@@ -1,0 +1,1 @@
+"""Synthetic anomalies: previews, and the fixed sets for validation and test."""

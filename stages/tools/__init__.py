@@ -1,0 +1,1 @@
+"""Commands beside the six stages: settings, summary, exports, benchmarks, claims."""

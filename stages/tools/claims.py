@@ -1,0 +1,316 @@
+"""The table of docs/performance.md, measured again: `python -m stages.tools.claims KEY`, or `make claims`.
+
+Ratios of things that run in turns in one process, by processor time, so that a busy machine changes them little. With
+one thread (OMP_NUM_THREADS=1) that is the time on a quiet machine. What is measured, and against what, stands beside.
+`CLAIMS=paper,starter` in the environment takes a part of them.
+"""
+
+import json
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from diffusionad.detector import Detector
+from diffusionad.metrics.ranking import pixel_metrics
+from diffusionad.model import DiffusionAD, ModelConfig, Paradigm
+from diffusionad.networks.layout import lay_out
+from diffusionad.runtime.calibration import calibrate
+from diffusionad.runtime.engines import Engine, Precision, Runtime, Variant, has_bf16, open_engine, torch_engine
+from diffusionad.runtime.export import write_onnx
+from diffusionad.runtime.latency import Latency
+from diffusionad.runtime.latency import measure as measure_by
+from diffusionad.runtime.parity import ExportConfig
+from diffusionad.runtime.pipeline import Pipeline
+from diffusionad.runtime.record import machine
+from diffusionad.synthesis.blend import SynthesisConfig, synthesize
+from diffusionad.synthesis.textures import Textures
+from diffusionad.training.trainer import Batch, Trainer, TrainingConfig
+from stages import command
+from stages.files import write_json
+from stages.params import PARAMS, S, read_section
+from stages.paths import CategoryPaths
+from stages.tools import plain_implementations as rivals
+from stages.tools.bench import export_all
+from stages.tools.evaluation_memory import peak_of_maps
+from stages.tools.settings import lay_over
+
+LOG = logging.getLogger(__name__)
+
+PAPER = Path("params", "paper.yaml")
+SIDE = 256
+MAPS = 100
+MANY_MAPS = 10_000
+ROUNDS = 9
+LONG_ROUNDS = 3
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
+KEPT = "MALLOC_MMAP_THRESHOLD_"
+
+
+class Claim(NamedTuple):
+    """One line of the table."""
+
+    what: str
+    against: str
+    unit: str
+    value: float
+    spread: float | None
+    """Of the faster side: interquartile range over median."""
+
+
+def measure(calls: Mapping[str, Callable[[], object]], rounds: int, warmup: int) -> dict[str, Latency]:
+    """Time calls in turns by the processor time of all threads, which neighbours on the machine change little."""
+    return measure_by(calls, rounds, warmup, time.process_time)
+
+
+def paper(_paths: CategoryPaths) -> list[Claim]:
+    """The paper's architecture with random weights: ours against the authors' formulation, which needs seconds."""
+    with tempfile.TemporaryDirectory() as place:
+        model = _of_the_paper(Path(place)).eval()
+        images, noise = _inputs(1, (SIDE, SIDE))
+        calls: dict[str, Callable[[], object]] = {"authors": rivals.two_passes(model, images, noise)}
+        pipeline = Pipeline(model, "norm_guided")
+        engines: dict[str, Engine] = {"onnx-fp32": _opened(pipeline, "onnx", Path(place))}
+        engines["openvino-fp32"] = _opened(pipeline, "openvino", Path(place))
+        lay_out(model, images.device)
+        engines["torch-fp32"] = torch_engine(Pipeline(model, "norm_guided"))
+        if has_bf16():
+            engines["torch-bf16"] = torch_engine(Pipeline(model, "norm_guided"), "bf16")
+            engines["openvino-bf16"] = _opened(pipeline, "openvino", Path(place), "bf16")
+        calls |= {name: _bind(engine, images, noise) for name, engine in engines.items()}
+        times = measure(calls, LONG_ROUNDS, 1)
+    return [
+        _ratio(
+            f"paper's architecture, {name}", f"two passes, NCHW, {times['authors'].ms_p50 / 1000:.1f} s", times, name
+        )
+        for name in engines
+    ]
+
+
+def gpu(_paths: CategoryPaths) -> list[Claim]:
+    """The same on a GPU, by the wall: inference in batches, walks of many passes, and a training step."""
+    if not torch.cuda.is_available():
+        raise ValueError("CLAIMS: torch finds no GPU here, which part `gpu` is about; leave it out")
+    with tempfile.TemporaryDirectory() as place:
+        model = _of_the_paper(Path(place)).cuda().eval()
+        training = _section_of_the_paper(TrainingConfig, "training", Path(place))
+    claims = []
+    for batch in (1, training.batch_size):
+        images, noise = _inputs(batch, (SIDE, SIDE))
+        calls: dict[str, Callable[[], object]] = {"authors": rivals.two_passes(model, images.cuda(), noise.cuda())}
+        for precision in PRECISIONS:
+            calls[precision] = _bind(torch_engine(Pipeline(model, "norm_guided"), precision), images, noise)
+        for name, took in _wall(calls, ROUNDS, 3).items():
+            what = f"paper's architecture on a GPU, {name}, batch {batch}"
+            claims.append(Claim(what, "", "images/s", batch / took.ms_p50 * 1000, took.spread))
+    x_0, noise = _inputs(1, (SIDE, SIDE))[0].cuda(), torch.randn(1, 3, SIDE, SIDE, device="cuda")
+    names: tuple[Paradigm, ...] = ("one_step", "norm_guided", "ddim", "iterative")
+    walk = {name: rivals.reconstructing(model, x_0, noise, name) for name in names}
+    times = _wall({name: walk[name] for name in names[:2]}, ROUNDS, 3)
+    times |= _wall({name: walk[name] for name in names[2:]}, 1, 0)
+    one = times.pop("one_step")
+    for name, took in times.items():
+        claims.append(Claim(f"one step on a GPU, against {name}", name, "x", took.ms_p50 / one.ms_p50, one.spread))
+    return [*claims, *_training_on_gpu(model, training)]
+
+
+def _training_on_gpu(model: DiffusionAD, training: TrainingConfig) -> list[Claim]:
+    batch = _batch(training.batch_size)
+    trainer = Trainer(model, training)
+    torch.cuda.reset_peak_memory_stats()
+    step = _wall({"step": lambda: trainer.train_step(batch)}, ROUNDS, 3)["step"]
+    peak = torch.cuda.max_memory_allocated() / 2**30
+    return [
+        Claim(
+            "paper's architecture on a GPU, training",
+            "",
+            "images/s",
+            training.batch_size / step.ms_p50 * 1000,
+            step.spread,
+        ),
+        Claim("the same, peak memory", "", "GiB", peak, None),
+    ]
+
+
+def _wall(calls: Mapping[str, Callable[[], object]], rounds: int, warmup: int) -> dict[str, Latency]:
+    """Time calls in turns by the wall, each with the wait for what it started on the GPU."""
+
+    def finished(call: Callable[[], object]) -> Callable[[], None]:
+        def both() -> None:
+            call()
+            torch.cuda.synchronize()
+
+        return both
+
+    return measure_by({name: finished(call) for name, call in calls.items()}, rounds, warmup)
+
+
+def starter(paths: CategoryPaths) -> list[Claim]:
+    """The trained model by each runtime that passed its export, against plain torch."""
+    detector = Detector.load(paths.model)
+    images, noise = _inputs(1, detector.config.image_size)
+    threads = torch.get_num_threads()
+    calls: dict[str, Callable[[], object]] = {"authors": rivals.plain(rivals.rebuild(detector), images, noise)}
+    engines = {"torch-fp32": torch_engine(detector.pipeline())}
+    for variant, folder in export_all(read_section(ExportConfig, "export"), paths):
+        if folder is not None:
+            engines[str(variant)] = open_engine(folder, variant, threads)
+    calls |= {name: _bind(engine, images, noise) for name, engine in engines.items()}
+    times = measure(calls, 3 * ROUNDS, 3)
+    return [_ratio(f"starter model, {name}", "plain torch, fp32, NCHW", times, name) for name in engines]
+
+
+def walks(paths: CategoryPaths) -> list[Claim]:
+    """One step against many, and against the guided one; the reconstruction alone."""
+    detector = Detector.load(paths.model)
+    names: tuple[Paradigm, ...] = ("one_step", "norm_guided", "ddim")
+    times = measure({name: rivals.reconstruction(detector, name) for name in names}, ROUNDS, 2)
+    times |= measure({"iterative": rivals.reconstruction(detector, "iterative")}, 1, 0)
+    long: tuple[Paradigm, ...] = ("ddim", "iterative")
+    passes = {name: detector.denoiser_passes(name) for name in long}
+    one = times["one_step"].ms_p50
+    rows = [
+        Claim(
+            f"one step, against {name} ({count} passes)", name, "x", times[name].ms_p50 / one, times["one_step"].spread
+        )
+        for name, count in passes.items()
+    ]
+    guided = times["norm_guided"]
+    return [*rows, Claim("norm-guided, time against one step", "one_step", "x", guided.ms_p50 / one, guided.spread)]
+
+
+def metrics(_paths: CategoryPaths) -> list[Claim]:
+    """All pixel figures of 100 maps at 256 px, exact, against scikit-learn and a PRO loop over 200 thresholds."""
+    maps, masks = rivals.random_maps(MAPS, SIDE, seed=0)
+    calls: dict[str, Callable[[], object]] = {
+        "authors": lambda: rivals.slow_metrics(maps, masks),
+        "ours": lambda: pixel_metrics(maps, masks, 0.3),
+        "tally": lambda: rivals.tallied_metrics(maps, masks),
+    }
+    times = measure(calls, LONG_ROUNDS, 1)
+    against = f"scikit-learn and a PRO loop, {times['authors'].ms_p50 / 1000:.1f} s"
+    return [
+        _ratio("AUROC, AP, PRO, F1 of 100 maps, by sorting", against, times, "ours"),
+        _ratio("the same over float16, in bounded memory", against, times, "tally"),
+    ]
+
+
+def synthesis(paths: CategoryPaths) -> list[Claim]:
+    """One synthetic anomaly at 256 px against a training step's share an image, the starter's networks at that size."""
+    config = SynthesisConfig.model_validate_json((paths.synthetic / "settings.json").read_bytes())
+    training = read_section(TrainingConfig, "training")
+    trainer = Trainer(DiffusionAD(read_section(ModelConfig, "model"), (SIDE, SIDE)), training)
+    step = _batch(training.batch_size)
+    textures, rng = Textures(config.textures, (SIDE, SIDE)), np.random.default_rng(0)
+    normal, everywhere = step.images[0].permute(1, 2, 0).numpy(), np.ones((SIDE, SIDE), np.bool_)
+    calls = {
+        "step": lambda: trainer.train_step(step),
+        "anomaly": lambda: [synthesize(config, normal, everywhere, textures, rng) for _ in step.images],
+    }
+    times = measure(calls, LONG_ROUNDS, 1)
+    share = times["anomaly"].ms_p50 / times["step"].ms_p50
+    return [
+        Claim("synthesis of an anomaly at 256 px", "its share of a training step", "x", share, times["step"].spread)
+    ]
+
+
+def memory(_paths: CategoryPaths) -> list[Claim]:
+    """All pixel figures with their intervals of 10,000 maps at 256 px, in a process of its own."""
+    start = time.perf_counter()
+    peak = peak_of_maps(MANY_MAPS, SIDE)
+    return [
+        Claim("peak memory, figures of 10,000 maps at 256 px", "", "GiB", peak / 1024, None),
+        Claim("the same, time", "", "s", time.perf_counter() - start, None),
+    ]
+
+
+PARTS: Mapping[str, Callable[[CategoryPaths], list[Claim]]] = {
+    part.__name__: part for part in (starter, walks, metrics, synthesis, memory, paper, gpu)
+}
+
+
+def measure_claims(parts: list[str], *, paths: CategoryPaths) -> None:
+    """Measure the parts, print their lines and put them into `paths.claims`, where other parts stay.
+
+    Raises:
+        ValueError: If there is no such part.
+    """
+    for name in parts:
+        if name not in PARTS:
+            raise ValueError(f"CLAIMS: no part `{name}`; expected some of {', '.join(PARTS)}")
+    kept = json.loads(paths.claims.read_text(encoding="utf-8")) if paths.claims.is_file() else {}
+    for name in parts:
+        load, claims = os.getloadavg()[0], PARTS[name](paths)
+        for claim in claims:
+            LOG.info("| %s | %s | %.2f %s |", claim.what, claim.against, claim.value, claim.unit)
+        malloc = "keeps large blocks" if os.environ.get(KEPT) else "default"
+        conditions = {"machine": machine(), "cpu_capability": torch.backends.cpu.get_cpu_capability(), "malloc": malloc}
+        calibration = calibrate(torch.get_num_threads())._asdict()
+        kept[f"{name}, malloc {malloc}"] = {
+            **conditions,
+            "load_1min": [round(load, 1), round(os.getloadavg()[0], 1)],
+            "calibration": calibration,
+            "claims": [claim._asdict() for claim in claims],
+        }
+        write_json(paths.claims, kept)
+
+
+def _inputs(batch: int, size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(batch, 3, *size, generator=generator)
+    return images, torch.randn(2, batch, 3, *size, generator=generator)
+
+
+def _batch(count: int) -> Batch:
+    """What a training step takes, half of it normal."""
+    images, _ = _inputs(count, (SIDE, SIDE))
+    half = torch.arange(count) < count // 2
+    return Batch(images, (images[:, :1] > 0.9).float(), half)  # noqa: PLR2004  # a tenth of the pixels
+
+
+def _bind(engine: Engine, images: torch.Tensor, noise: torch.Tensor) -> Callable[[], object]:
+    return lambda: engine(images, noise)
+
+
+def _opened(pipeline: Pipeline, runtime: Runtime, place: Path, precision: Precision = "fp32") -> Engine:
+    if not (place / "model.onnx").exists():
+        write_onnx(pipeline, place / "model.onnx")
+    return open_engine(place, Variant(runtime, precision), torch.get_num_threads())
+
+
+def _of_the_paper(place: Path) -> DiffusionAD:
+    """The paper's architecture with random weights."""
+    torch.manual_seed(0)
+    return DiffusionAD(_section_of_the_paper(ModelConfig, "model", place), (SIDE, SIDE))
+
+
+def _section_of_the_paper(kind: type[S], name: str, place: Path) -> S:
+    params = place / "params.yaml"
+    if not params.exists():
+        params.write_bytes(PARAMS.read_bytes())
+        lay_over(PAPER, params)
+    return read_section(kind, name, params)
+
+
+def _ratio(what: str, against: str, times: Mapping[str, Latency], name: str) -> Claim:
+    return Claim(what, against, "x", times["authors"].ms_p50 / times[name].ms_p50, times[name].spread)
+
+
+def _run(_key: str, paths: CategoryPaths) -> None:
+    here = [name for name in PARTS if name != gpu.__name__ or torch.cuda.is_available()]
+    chosen = os.environ.get("CLAIMS", ",".join(here))
+    measure_claims(chosen.split(","), paths=paths)
+
+
+def main() -> None:
+    command.run(_run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""What came out, for a terminal: `python -m stages.tools.summary`. The pages that it names say the rest."""
+
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from stages.evaluate.report.figures_in_words import speak
+from stages.params import PARAMS, read_category
+from stages.paths import CategoryPaths
+
+SYNTHETIC = "on synthetic defects"
+
+
+def lines(paths: CategoryPaths, fpr_limit: float) -> Iterator[str]:
+    """Yield the figures of one category, with their intervals, and where its page lies.
+
+    Args:
+        paths: Of the category.
+        fpr_limit: Of PRO.
+    """
+    name = f"{paths.dataset}/{paths.category}"
+    if not paths.metrics.is_file():
+        yield f"{name}: not evaluated yet; run `dvc repro`"
+        return
+    figures: dict[str, Any] = json.loads(paths.metrics.read_text(encoding="utf-8"))
+    yield f"{name}: {_verdicts(figures)}"
+    for spoken in speak(figures, fpr_limit):
+        if spoken.value is None:
+            yield f"  {spoken.title:<24}  {spoken.meaning}"
+            continue
+        interval = "" if spoken.low is None or spoken.high is None else f"{spoken.low:.3f} to {spoken.high:.3f}"
+        on = SYNTHETIC if spoken.synthetic else ""
+        yield f"  {spoken.title:<24}  {spoken.value:.3f}  {interval:<14}  {on}".rstrip()
+    yield f"  look at it: {paths.page}"
+
+
+def _verdicts(figures: dict[str, Any]) -> str:
+    recall, false_alarms = figures.get("at_threshold_recall"), figures.get("at_threshold_false_alarm_rate")
+    found = "no anomalous test images" if recall is None else f"{100 * recall:.0f} % of anomalous test images are found"
+    flagged = "no normal ones" if false_alarms is None else f"{100 * false_alarms:.0f} % of normal ones flagged"
+    return f"{found}, {flagged}"
+
+
+def main() -> None:
+    params = YAML(typ="safe").load(PARAMS)
+    for key in params["categories"]:
+        category = read_category(key)
+        paths = CategoryPaths(category.dataset, category.category)
+        for line in lines(paths, params["evaluation"]["figures"]["fpr_limit"]):
+            sys.stdout.write(f"{line}\n")
+
+
+if __name__ == "__main__":
+    main()

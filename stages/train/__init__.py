@@ -1,0 +1,1 @@
+"""Training: batches, resuming, selection of the model that is kept."""

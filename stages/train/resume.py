@@ -1,0 +1,81 @@
+"""What a killed training leaves behind, kept outside the outs of DVC, which it deletes before a stage runs."""
+
+import hashlib
+import logging
+import sys
+from pathlib import Path
+from typing import NamedTuple, TypedDict
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffusionad.section import Section
+from diffusionad.training.trainer import Batch, Trainer
+from stages.files import atomic_file
+from stages.paths import CategoryPaths
+from stages.train.selection import Record
+
+LOG = logging.getLogger(__name__)
+
+
+class Best(TypedDict):
+    """The model to keep, so far."""
+
+    record: Record
+    weights: dict[str, Tensor]
+
+
+class Progress(NamedTuple):
+    """How far a training has come, beside the trainer itself."""
+
+    records: list[Record]
+    best: Best | None
+
+
+class State:
+    """The saved state of one training. It is used again only by a training of the same inputs, settings and code."""
+
+    def __init__(self, folder: Path, fingerprint: str) -> None:
+        self.file = folder / f"{fingerprint}.pt"
+
+    def load(self, trainer: Trainer) -> Progress:
+        """Bring the trainer to the saved step, if there is one."""
+        if not self.file.exists():
+            return Progress([], None)
+        state = torch.load(self.file, weights_only=True)
+        trainer.load_state_dict(state["trainer"])
+        LOG.info("resuming at step %d", trainer.step)
+        return Progress(state["records"], state["best"])
+
+    def save(self, trainer: Trainer, records: list[Record], best: Best) -> None:
+        """Put the present state in place of the last."""
+        with atomic_file(self.file) as draft:
+            torch.save({"trainer": trainer.state_dict(), "records": records, "best": best}, draft)
+
+    def keep_batch(self, batch: Batch) -> Path:
+        """Keep a batch that a training broke on, for a look: `images`, `mask` and `is_normal` as arrays."""
+        file = self.file.with_name("refused_batch.npz")
+        with atomic_file(file) as draft, draft.open("wb") as stream:
+            np.savez(stream, **{name: value.numpy() for name, value in batch._asdict().items()})
+        return file
+
+    def clear(self) -> None:
+        """Forget this training, and those of other fingerprints that were given up."""
+        for file in (*self.file.parent.glob("*.pt"), self.file.with_name("refused_batch.npz")):
+            file.unlink(missing_ok=True)
+
+
+def fingerprint(sections: tuple[Section, ...], size: tuple[int, int], paths: CategoryPaths, processes: int) -> str:
+    """Digest of all that decides the weights: files, settings, code, versions, number of processes and threads."""
+    digest = hashlib.sha256(repr(size).encode())
+    for section in sections:
+        digest.update(section.model_dump_json().encode())
+    root = Path(__file__).parents[2]
+    code = [*root.joinpath("diffusionad").rglob("*.py"), *root.joinpath("stages").rglob("*.py")]
+    assert code  # noqa: S101  # a moved file would find none, and old states would be resumed under new code
+    inputs = [paths.manifest, *paths.synthetic.iterdir(), *paths.foreground.rglob("*.png")]
+    for file in (*sorted(code), *sorted(inputs)):
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    digest.update(f"{torch.__version__} {processes} {torch.get_num_threads()} {sys.version}".encode())
+    return digest.hexdigest()[:32]

@@ -1,0 +1,107 @@
+"""What a model is chosen and calibrated by: the fixed validation set, which the test set never touches."""
+
+import json
+import logging
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+
+from diffusionad.data.images import read_image
+from diffusionad.detector import Detector
+from diffusionad.metrics.ranking import image_auroc, pixel_metrics
+from diffusionad.metrics.threshold import calibrate_threshold
+from diffusionad.section import Section
+from stages.common.synthetic import read_synthetic, to_tensor
+from stages.files import atomic_file, atomic_folder
+from stages.paths import CategoryPaths
+
+LOG = logging.getLogger(__name__)
+FPR_LIMIT = 0.3  # of the PRO in the history, by custom
+
+Record = dict[str, float | int]
+"""One line of the history."""
+
+
+class OperatingPointConfig(Section):
+    """Section `operating_point` of params.yaml."""
+
+    false_alarm_rate: float = Field(
+        gt=0, lt=1, description="share of normal validation images that may score above the threshold"
+    )
+
+
+class Validation(NamedTuple):
+    """The fixed validation set: real normal images, and synthetic anomalies on real normal images."""
+
+    normal: torch.Tensor
+    """(N, 3, H, W), in [0, 1]."""
+    anomalous: torch.Tensor
+    """(M, 3, H, W), in [0, 1]."""
+    masks: NDArray[np.bool_]
+    """(M, H, W), of the anomalous ones."""
+
+
+def load_validation(rows: pd.DataFrame, size: tuple[int, int], paths: CategoryPaths) -> Validation:
+    """Read the normal images of `rows` and the synthetic anomalies on them.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    synthetic = read_synthetic(paths.synthetic / "val.npz")
+    if rows.empty or synthetic is None:
+        raise ValueError(f"{paths.manifest}: no normal image in split `val`; raise download.val_fraction or add images")
+    normal = np.stack([read_image(paths.images / name, size) for name in rows["path"]])
+    return Validation(to_tensor(normal), synthetic.images, synthetic.masks)
+
+
+def validate(detector: Detector, validation: Validation) -> Record:
+    """Figures on the validation set: val_image_auroc, val_pixel_ap, val_pixel_pro."""
+    normal, anomalous = detector.predict(validation.normal), detector.predict(validation.anomalous)
+    labels = np.repeat([0, 1], [len(normal.image_score), len(anomalous.image_score)])
+    scores = torch.cat([normal.image_score, anomalous.image_score]).numpy()
+    pixels = pixel_metrics(anomalous.mask_logits.numpy(), validation.masks, FPR_LIMIT)
+    return {"val_image_auroc": image_auroc(labels, scores), "val_pixel_ap": pixels.ap, "val_pixel_pro": pixels.pro}
+
+
+def publish(
+    detector: Detector,
+    record: Record,
+    validation: Validation,
+    operating_point: OperatingPointConfig,
+    paths: CategoryPaths,
+) -> None:
+    """Calibrate the threshold of the model to keep, and write it.
+
+    Args:
+        detector: With any threshold.
+        record: Its line of the history.
+        validation: Its normal images set the threshold.
+        operating_point: For this rate of false alarms.
+        paths: Where to.
+    """
+    scores = detector.predict(validation.normal).image_score.numpy()
+    threshold = calibrate_threshold(scores, operating_point.false_alarm_rate)
+    with atomic_folder(paths.model) as draft:
+        detector.with_threshold(threshold).save(draft)
+    LOG.info(
+        "%s/%s: kept step %d, validation image AUROC %.3f, pixel AP %.3f, threshold %.4f",
+        *(paths.dataset, paths.category, record["step"]),
+        *(record["val_image_auroc"], record["val_pixel_ap"], threshold),
+    )
+
+
+def write_history(records: list[Record], path: Path) -> None:
+    """Write one JSON line a record, atomically."""
+    with atomic_file(path) as draft:
+        draft.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+
+
+def write_curves(records: list[Record], path: Path) -> None:
+    """Write the history as a table for `dvc plots`."""
+    with atomic_file(path) as draft:
+        pd.DataFrame(records).to_csv(draft, index=False)

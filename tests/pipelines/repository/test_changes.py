@@ -1,0 +1,163 @@
+"""What a retraining sees of its source and of its checkout."""
+
+import os
+from pathlib import Path
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+from ruamel.yaml import YAML
+
+from pipelines.catalogue import find
+from pipelines.errors import PassingError
+from pipelines.repository.changes import list_source, look, read_state, write_state
+
+FETCH = {"timeout_s": 0.5, "attempts": 1, "wait_s": 0, "max_unpacked_mib": 1, "max_files": 9}
+DATASET = {
+    "layout": "folder",
+    "mirror_names": ["toy"],
+    "terms": None,
+    "licence": "CC0",
+    "licence_url": "",
+    "non_commercial": False,
+    "foreground": "full",
+}
+
+
+@pytest.fixture
+def source(repository, tmp_path, workshop, monkeypatch):
+    """A folder with two photographs, as the only source of `toy`; the repository has code to be committed."""
+    monkeypatch.delenv("DATA_MIRROR", raising=False)
+    folder = tmp_path / "source"
+    (folder / "disc" / "train").mkdir(parents=True)
+    for name in ("a", "b"):
+        (folder / "disc" / "train" / f"{name}.png").write_bytes(name.encode())
+    yaml, params = YAML(), Path("params.yaml")
+    content = yaml.load(params)
+    content["download"] = {"mirror": None, "fetch": FETCH}
+    content["datasets"] = {"toy": DATASET | {"sources": [{"url": str(folder), "sha256": None}]}}
+    yaml.dump(content, params)
+    for name in ("diffusionad/model.py", "stages/train/stage.py", "dvc.yaml"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text("1\n")
+    workshop.commit()
+    return folder
+
+
+@pytest.fixture
+def seen(source):
+    return lambda: look(find("toy", "disc")[0], Path.cwd())
+
+
+def test_nothing_changed_is_seen_as_nothing(seen):
+    assert seen().differs(seen()) == ()
+    assert seen().differs(None) == ("first retraining",)
+
+
+@pytest.mark.parametrize("change", ["new", "edited", "removed", "label"])
+def test_a_change_at_the_source_is_seen(seen, source, change):
+    before, file = seen(), source / "disc" / "train" / "a.png"
+    if change == "new":
+        file.with_name("c.png").write_bytes(b"c")
+    elif change == "edited":
+        file.write_bytes(b"x")
+        os.utime(file, ns=(0, 5))
+    elif change == "removed":
+        file.unlink()
+    else:
+        (source / "disc" / "labels.csv").write_text("a.png,1\n")
+
+    assert seen().differs(before) == ("data",)
+
+
+def test_another_category_of_the_source_is_none_of_its_concern(seen, source):
+    before = seen()
+    (source / "square").mkdir()
+    (source / "square" / "a.png").write_bytes(b"a")
+
+    assert seen().differs(before) == ()
+
+
+@pytest.mark.parametrize("file", ["diffusionad/model.py", "stages/train/stage.py", "dvc.yaml", "params.yaml"])
+def test_committed_code_and_settings_are_seen_and_uncommitted_ones_are_not(seen, workshop, file):
+    before = seen()
+    Path(file).write_text(Path(file).read_text() + "# more\n")
+    assert seen().differs(before) == ()
+
+    workshop.commit()
+
+    assert seen().differs(before) == ("code or settings",)
+
+
+def test_a_document_is_no_reason_to_train(seen, workshop):
+    before = seen()
+    Path("README.md").write_text("hello\n")
+    workshop.commit()
+
+    assert seen().differs(before) == ()
+
+
+def test_what_was_seen_is_kept(seen):
+    assert read_state("toy-disc", Path.cwd()) is None
+    state = seen()._replace(stages={"train@toy-disc": {"cmd": "x"}})
+
+    write_state("toy-disc", state, Path.cwd())
+
+    assert read_state("toy-disc", Path.cwd()) == state
+
+
+def test_a_source_that_is_not_there_is_named(seen, source):
+    source.rename(source.with_name("elsewhere"))
+
+    with pytest.raises(ValueError, match=r"/source: nothing is there"):
+        seen()
+
+
+@pytest.fixture
+def s3(monkeypatch):
+    server = ThreadedMotoServer("127.0.0.1", 0)
+    server.start()
+    host, port = server.get_host_and_port()
+    settings = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="factory")
+    yield client
+    client.close()
+    server.stop()
+
+
+def test_an_object_of_the_same_length_is_another_version(s3):
+    s3.put_object(Bucket="factory", Key="cells/mono/a.png", Body=b"one")
+    s3.put_object(Bucket="factory", Key="cells-of-others/a.png", Body=b"one")
+    before = list_source("s3://factory/cells", "mono", 5)
+
+    s3.put_object(Bucket="factory", Key="cells/mono/a.png", Body=b"two")
+
+    assert list(before) == ["mono/a.png"]
+    assert list_source("s3://factory/cells", "mono", 5) != before
+
+
+def test_a_bucket_without_credentials_is_told_in_one_line(s3, monkeypatch, tmp_path):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+
+    with pytest.raises(ValueError, match="no credentials; set AWS_ACCESS_KEY_ID"):
+        list_source("s3://factory/cells", "mono", 5)
+
+
+@pytest.mark.parametrize("place", ["s3://factory/cells", "http://127.0.0.1:9/cells.zip"])
+def test_a_server_that_does_not_answer_may_do_so_later(s3, monkeypatch, place):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+
+    with pytest.raises(PassingError, match=f"{place}: no answer"):
+        list_source(place, "mono", 0.5)

@@ -1,0 +1,48 @@
+from typing import get_args
+
+import pytest
+
+from stages.download.layouts import choice as layouts
+
+
+def test_every_layout_that_may_be_named_is_read():
+    assert set(get_args(layouts.Layout)) == set(layouts.FINDERS)
+
+
+@pytest.mark.parametrize("wrapper", ["", "mvtec", "mvtec/mvtec_ad"])
+def test_folders_that_an_archive_adds_are_stepped_through(tmp_path, paint, wrapper):
+    paint(tmp_path / wrapper / "bottle/train/good/0.png")
+
+    assert layouts.find("folder", tmp_path, "bottle").home == tmp_path / wrapper / "bottle"
+
+
+@pytest.mark.parametrize("layout", ["folder", "anomalib_folder", "dagm", "magnetic_tile", "ksdd"])
+def test_the_only_category_is_not_taken_for_another(tmp_path, paint, layout):
+    """A wrapper is stepped into, a category is not: `nuts` is not `nut`."""
+    for name in ("train/good/exp1_num_1.png", "Train/0.PNG", "good/0.png"):
+        paint(tmp_path / "nut" / name)
+
+    with pytest.raises(ValueError, match=r"nuts|expected"):
+        layouts.find(layout, tmp_path, "nuts")
+
+
+def test_the_refusal_is_about_the_folder_that_was_named(tmp_path):
+    (tmp_path / "a/b/c/d").mkdir(parents=True)
+
+    with pytest.raises(ValueError, match=f"{tmp_path}: no category `bottle`"):
+        layouts.find("folder", tmp_path, "bottle")
+
+
+def test_a_category_without_images_is_refused(tmp_path):
+    (tmp_path / "bottle/train").mkdir(parents=True)
+
+    with pytest.raises(ValueError, match="bottle: no image of category `bottle`"):
+        layouts.find("folder", tmp_path, "bottle")
+
+
+def test_checksums_beside_the_data_are_taken_for_their_files(tmp_path, paint):
+    paint(tmp_path / "bottle/train/good/0.png")
+    lines = [f"{'A' * 64}  bottle/train/good/0.png", f"{'b' * 64} *cable/train/good/0.png"]
+    (tmp_path / "MANIFEST.sha256").write_text("\n".join(lines))
+
+    assert layouts.find("folder", tmp_path, "bottle").digests == {"train/good/0.png": "a" * 64}

@@ -1,0 +1,83 @@
+import pytest
+
+from stages.download.layouts import folder
+
+
+@pytest.fixture
+def mvtec(tmp_path, paint, mark):
+    """A miniature of MVTec AD as downloaded."""
+    home = tmp_path / "bottle"
+    for i, name in enumerate(["train/good/000.png", "train/good/001.png", "test/good/000.png", "test/crack/000.png"]):
+        paint(home / name, seed=i)
+    mark(home / "ground_truth/crack/000_mask.png")
+    (home / "license.txt").write_text("CC BY-NC-SA 4.0")
+    (tmp_path / "readme.txt").write_text("MVTec AD")
+    return tmp_path
+
+
+def test_mvtec_ad_is_read_as_downloaded(mvtec, rows):
+    listing = folder.find(mvtec, "bottle")
+
+    assert rows(listing) == [
+        ("test/crack/000.png", "test", 1, "crack", "ground_truth/crack/000_mask.png"),
+        ("test/good/000.png", "test", 0, "good", None),
+        ("train/good/000.png", "train", 0, "good", None),
+        ("train/good/001.png", "train", 0, "good", None),
+    ]
+    assert (listing.home, listing.left_out, listing.orphans) == (mvtec / "bottle", {}, ())
+
+
+def test_a_folder_of_ones_own_needs_no_folder_for_the_category(mvtec, rows):
+    assert rows(folder.find(mvtec / "bottle", "anything")) == rows(folder.find(mvtec, "bottle"))
+
+
+@pytest.mark.parametrize("name", ["000.png", "000_mask.PNG", "000_label.bmp", "000_gt.png"])
+def test_masks_are_found_under_the_names_that_are_about(mvtec, mark, name):
+    (mvtec / "bottle/ground_truth/crack/000_mask.png").unlink()
+    mark(mvtec / "bottle/ground_truth/crack" / name)
+
+    assert folder.find(mvtec, "bottle").items[0].mask == f"ground_truth/crack/{name}"
+
+
+def test_a_folder_for_validation_is_taken(mvtec, paint, rows):
+    paint(mvtec / "bottle/validation/good/7.png")
+
+    assert ("validation/good/7.png", "val", 0, "good", None) in rows(folder.find(mvtec, "bottle"))
+
+
+def test_a_mask_without_an_image_is_told(mvtec, mark):
+    mark(mvtec / "bottle/ground_truth/crack/001_mask.png")
+
+    assert folder.find(mvtec, "bottle").orphans == ("ground_truth/crack/001_mask.png",)
+
+
+def test_a_mask_for_a_normal_image_goes_with_it(mvtec, mark):
+    mark(mvtec / "bottle/ground_truth/good/000_mask.png")
+
+    assert folder.find(mvtec, "bottle").items[1].mask == "ground_truth/good/000_mask.png"
+
+
+def test_a_stray_text_is_listed_and_junk_is_not(mvtec):
+    for name in ("notes.txt", "Thumbs.db", ".DS_Store"):
+        (mvtec / "bottle/train/good" / name).write_text("x")
+
+    assert [i.path for i in folder.find(mvtec, "bottle").items if "train" in i.path][-1] == "train/good/notes.txt"
+    assert len(folder.find(mvtec, "bottle").items) == 5
+
+
+def test_groups_come_from_the_names_when_asked(mvtec):
+    listing = folder.find(mvtec, "bottle", group_of=lambda stem: stem[:2])
+
+    assert {item.group for item in listing.items} == {"00"}
+
+
+def test_a_category_that_is_not_there_is_told_with_those_that_are(mvtec):
+    with pytest.raises(ValueError, match=r"no category `botle` \(expected botle/train\); it holds bottle"):
+        folder.find(mvtec, "botle")
+
+
+def test_an_image_beside_the_folders_is_refused(mvtec, paint):
+    paint(mvtec / "bottle/train/5.png")
+
+    with pytest.raises(ValueError, match=r"5.png: expected it in a folder named good or by its defect"):
+        folder.find(mvtec, "bottle")

@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+
+from diffusionad.metrics.tally import tally
+from stages.evaluate.figures import FiguresConfig, absent, image_figures, pixel_figures, threshold_figures
+
+CONFIG = FiguresConfig(fpr_limit=0.3, resamples=100, seed=0)
+LABELS = np.array([0, 0, 0, 1, 1, 1])
+
+
+def test_a_perfect_detector_has_full_figures_and_intervals_of_no_width():
+    figures = image_figures(CONFIG, LABELS, LABELS + np.linspace(0, 0.1, 6))
+
+    for name in ("image_auroc", "image_ap", "image_f1"):
+        assert (figures[name], figures[f"{name}_low"], figures[f"{name}_high"]) == (1, 1, 1)
+
+
+def test_the_estimate_lies_in_its_interval():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 40)
+
+    figures = image_figures(CONFIG, labels, labels + rng.normal(0, 1, 80))
+
+    assert 0.5 < figures["image_auroc_low"] < figures["image_auroc"] < figures["image_auroc_high"] < 1
+
+
+def test_without_anomalous_images_a_figure_is_null_and_says_why():
+    figures = image_figures(CONFIG, np.zeros(3, int), np.arange(3.0))
+
+    assert figures["image_auroc"] is None
+    assert "anomalous" in figures["image_reason"]
+    assert "image_auroc_low" not in figures
+
+
+def test_pixel_figures_carry_the_prefix_of_their_defects():
+    mask = np.zeros((4, 4), bool)
+    mask[1:3, 1:3] = True
+
+    maps, masks = [mask.astype(float), np.zeros((4, 4))], [mask, ~mask & mask]
+    figures = pixel_figures(CONFIG, "synthetic_", maps, masks, tally(maps, masks))
+
+    assert figures["synthetic_pixel_pro"] == pytest.approx(1)
+    assert not any(name.startswith("pixel") for name in figures)
+
+
+def test_pixel_figures_that_do_not_exist_are_null_with_the_reason():
+    assert absent("", "no mask") == {
+        "pixel_auroc": None,
+        "pixel_ap": None,
+        "pixel_pro": None,
+        "pixel_reason": "no mask",
+    }
+
+
+def test_the_threshold_counts_what_it_flags():
+    figures = threshold_figures(LABELS, np.array([0.1, 0.2, 0.6, 0.4, 0.7, 0.8]), 0.5)
+
+    assert figures["threshold"] == 0.5
+    assert figures["at_threshold_precision"] == pytest.approx(2 / 3)
+    assert figures["at_threshold_recall"] == pytest.approx(2 / 3)
+    assert figures["at_threshold_false_alarm_rate"] == pytest.approx(1 / 3)

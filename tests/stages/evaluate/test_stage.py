@@ -1,0 +1,235 @@
+"""Evaluation and benchmark of an untrained model: what is written, not how good it is."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from diffusionad.data.manifest import SCHEMA, manifest_digest, write_manifest
+from diffusionad.detector import Detector, DetectorConfig
+from diffusionad.model import DiffusionAD, ModelConfig
+from stages.benchmark.stage import BenchmarkConfig, benchmark, count_gmac, for_paradigms, read_test_images
+from stages.benchmark.timing import Effort
+from stages.evaluate.figures import FiguresConfig
+from stages.evaluate.pictures import Gallery
+from stages.evaluate.stage import EvaluationConfig, evaluate
+from stages.paths import CategoryPaths
+
+MODEL = Path(__file__).parents[2] / "diffusionad" / "tiny_model.json"
+CONFIG = EvaluationConfig(
+    figures=FiguresConfig(fpr_limit=0.3, resamples=20, seed=0), curve_points=10, histogram_bins=4, pictures=2
+)
+SIZE = (32, 32)
+
+
+@pytest.fixture
+def paths(tmp_path, monkeypatch):
+    """Four normal and four anomalous test images, of which three have masks, and an untrained detector."""
+    monkeypatch.chdir(tmp_path)
+    paths = CategoryPaths("toys", "noise")
+    rng = np.random.default_rng(0)
+    rows = []
+    for index in range(8):
+        name, mask = f"test/{index}.png", f"truth/{index}.png" if index in (4, 5, 6) else None
+        for file in filter(None, (name, mask)):
+            (paths.images / file).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (40, 44, 3), np.uint8)).save(paths.images / name)
+        if mask:
+            truth = np.zeros((40, 44), np.uint8)
+            truth[10:20, 10:20] = 255
+            Image.fromarray(truth).save(paths.images / mask)
+        rows.append({"path": name, "split": "test", "label": int(index > 3), "defect": "hole", "mask": mask})
+    write(paths, rows)
+    return paths
+
+
+def write(paths, rows):
+    frame = pd.DataFrame(rows).assign(width=44, height=40)
+    for column in SCHEMA.names:
+        if column not in frame:
+            frame[column] = "" if SCHEMA.field(column).type == "string" else 0
+    frame["mask"] = frame["mask"].astype(object)
+    write_manifest(frame, paths.manifest, {})
+    torch.manual_seed(0)
+    settings = json.loads(MODEL.read_text())
+    settings["schedule"]["num_timesteps"] = 60
+    settings["guidance"] |= {"t_s": 4, "t_b": 8, "tau": 6}
+    model = ModelConfig.model_validate_json(json.dumps(settings))
+    config = DetectorConfig(
+        dataset="toys",
+        category="noise",
+        manifest=manifest_digest(paths.manifest),
+        image_size=SIZE,
+        seed=0,
+        threshold=0.5,
+        model=model,
+    )
+    paths.model.mkdir(parents=True, exist_ok=True)
+    Detector(DiffusionAD(model, SIZE), config).save(paths.model)
+    return rows
+
+
+def metrics(paths):
+    return json.loads(paths.metrics.read_text())
+
+
+def test_every_figure_has_its_interval_and_the_count_behind_it(paths):
+    evaluate(CONFIG, paths=paths)
+
+    figures = metrics(paths)
+    for name in ("image_auroc", "image_ap", "image_f1", "pixel_auroc", "pixel_ap", "pixel_pro"):
+        assert 0 <= figures[f"{name}_low"] <= figures[f"{name}_high"] <= 1
+    assert (figures["test_normal"], figures["test_anomalous"], figures["test_masks"]) == (4, 4, 3)
+
+
+def test_maps_are_logits_in_the_order_of_the_scores(paths):
+    evaluate(CONFIG, paths=paths)
+
+    scores = pd.read_parquet(paths.scores)
+    maps = np.load(paths.maps / "test.npy")
+    prediction = Detector.load(paths.model).predict([paths.images / name for name in scores["path"]])
+    assert maps.dtype == np.float16
+    np.testing.assert_allclose(maps, prediction.mask_logits.numpy(), atol=1e-3)
+    np.testing.assert_allclose(scores["score"], prediction.image_score.numpy(), rtol=1e-6)
+    assert (scores["is_anomalous"] == (scores["score"] >= 0.5)).all()
+
+
+def test_the_page_has_pictures_of_every_test_image_and_outlines_of_every_mask(paths):
+    evaluate(CONFIG, paths=paths)
+
+    pictures = {file.name for file in paths.report.glob("*.webp")}
+    kinds = ("photograph", "0-reconstruction", "0-map", "0-heat")
+    assert {name for name in pictures if "outline" not in name} == {
+        f"0000{i}-{kind}.webp" for i in range(8) for kind in kinds
+    }
+    assert {name for name in pictures if "outline" in name} == {f"0000{i}-outline.webp" for i in (4, 5, 6)}
+    text = paths.page.read_text(encoding="utf-8")
+    for score in pd.read_parquet(paths.scores)["score"]:
+        assert repr(float(score)) in text
+
+
+def test_two_evaluations_write_the_same_bytes(paths):
+    def written():
+        evaluate(CONFIG, paths=paths)
+        folder = paths.metrics.parent
+        return {file.relative_to(folder): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+    assert written() == written()
+
+
+def test_without_masks_pixel_figures_come_from_synthetic_defects_under_their_own_name(paths):
+    common = {"split": "test", "defect": "", "mask": None}
+    rows = [common | {"path": f"test/{i}.png", "label": int(i > 3)} for i in range(8)]
+    write(paths, rows)
+    paths.synthetic.mkdir(parents=True)
+    masks = np.zeros((3, *SIZE), np.uint8)
+    masks[:, 4:9, 4:9] = 1
+    np.savez(paths.synthetic / "test.npz", images=np.zeros((3, *SIZE, 3), np.uint8), masks=masks)
+
+    evaluate(CONFIG, paths=paths)
+
+    figures = metrics(paths)
+    assert figures["pixel_pro"] is None
+    assert "synthetic_" in figures["pixel_reason"]
+    assert 0 <= figures["synthetic_pixel_pro"] <= 1
+    assert figures["synthetic_test_masks"] == 3
+
+
+def test_a_model_of_another_manifest_is_refused_and_the_last_figures_stay(paths):
+    evaluate(CONFIG, paths=paths)
+    before = paths.metrics.read_bytes()
+    write_manifest(pd.read_parquet(paths.manifest).assign(defect="scratch"), paths.manifest, {})
+
+    with pytest.raises(ValueError, match=r"models/toys/noise: trained on another version of .*manifest.parquet"):
+        evaluate(CONFIG, paths=paths)
+
+    assert paths.metrics.read_bytes() == before
+
+
+def test_an_empty_test_split_is_refused(paths):
+    write(paths, [{"path": "test/0.png", "split": "train", "label": 0, "defect": "good", "mask": None}])
+
+    with pytest.raises(ValueError, match="no image in split `test`"):
+        evaluate(CONFIG, paths=paths)
+
+
+def test_every_test_image_is_predicted_once(paths, monkeypatch):
+    seen = []
+    predict = Detector.predict
+
+    def counted(self, images, **options):
+        seen.extend(images)
+        return predict(self, images, **options)
+
+    monkeypatch.setattr(Detector, "predict", counted)
+
+    evaluate(CONFIG, paths=paths)
+
+    assert sorted(file.name for file in seen) == [f"{index}.png" for index in range(8)]
+
+
+def test_the_gallery_holds_what_is_drawn_and_little_else(paths, monkeypatch):
+    monkeypatch.setattr("stages.evaluate.stage.BATCH", 1)
+    kept, add = [], Gallery.add
+
+    def watched(self, prediction):
+        add(self, prediction)
+        kept.append(len(self._kept))
+
+    monkeypatch.setattr(Gallery, "add", watched)
+
+    evaluate(CONFIG.model_copy(update={"pictures": 1}), paths=paths)
+
+    assert len(kept) == 8
+    assert max(kept) <= 4
+    assert {file.stem for file in paths.pictures.iterdir()} == {"best", "missed", "false_alarms", "borderline"}
+
+
+def test_what_rounding_the_maps_may_have_cost_is_told(paths):
+    evaluate(CONFIG, paths=paths)
+
+    assert 0 <= metrics(paths)["pixel_rounding"] < 0.1
+
+
+def test_the_benchmark_keeps_what_depends_on_the_machine_apart(paths):
+    effort = Effort(threads=(1,), rounds=2, warmup=0, long_rounds=1, memory=True)
+    config = BenchmarkConfig(batch_sizes=(1, 2), stage=effort, bench=effort)
+
+    benchmark(config, paths=paths)
+
+    cost = json.loads(paths.benchmark.read_bytes())["gmac_per_image"]
+    detectors = for_paradigms(Detector.load(paths.model))
+    again = count_gmac(detectors, read_test_images(detectors["norm_guided"], 1, paths))
+    assert cost == {name: round(value, 4) for name, value in again.items()}
+    assert set(cost) == {"autoencoder", "one_step", "norm_guided", "ddim", "iterative"}
+    assert cost["one_step"] < cost["norm_guided"] < cost["iterative"]
+    latency = json.loads(paths.latency.read_text())
+    assert latency["calibration"][0]["gemm_gflops"] > 0
+    assert latency["calibration"][0]["copy_gib_per_s"] > 0
+    assert (
+        set(latency["predict"]["norm_guided"]) == {"torch-fp32", "onnx-fp32", "openvino-fp32"} == set(latency["memory"])
+    )
+    assert set(latency["predict"]["norm_guided"]["onnx-fp32"]) == {"batch_1_threads_1", "batch_2_threads_1"}
+    assert set(latency["predict"]["iterative"]) == {"torch-fp32"}
+    assert all(one["peak_memory_mib"] > 50 for one in latency["memory"].values())
+    table = pd.read_csv(paths.latency_table)
+    assert len(table) == len(set(table["name"])) == 5 * 2 + 2
+    assert ((table["share_of_peak"] > 0) & (table["ms_p50"] <= table["ms_p95"])).all()
+    with Image.open(paths.latency_figure) as figure:
+        assert figure.width == 840
+
+
+def test_a_walk_is_timed_by_torch_alone(paths):
+    effort = Effort(threads=(1,), rounds=1, warmup=0, long_rounds=0, memory=False)
+    file = paths.model / "model.json"
+    file.write_text(file.read_text().replace('"paradigm": "norm_guided"', '"paradigm": "ddim"'))
+
+    benchmark(BenchmarkConfig(batch_sizes=(1,), stage=effort, bench=effort), paths=paths)
+
+    latency = json.loads(paths.latency.read_text())
+    assert {name for runtimes in latency["predict"].values() for name in runtimes} == {"torch-fp32"}
+    assert latency["memory"] == {}

@@ -1,0 +1,35 @@
+"""What a terminal shows at the end."""
+
+import json
+
+from stages.paths import PathsBelow
+from stages.tools.summary import lines
+
+
+def test_figures_come_with_intervals_and_say_what_they_were_measured_on(tmp_path):
+    paths = PathsBelow("elpv", "mono", tmp_path)
+    paths.metrics.parent.mkdir(parents=True)
+    figures = {"image_auroc": 0.9054, "image_auroc_low": 0.879, "image_auroc_high": 0.9314, "pixel_pro": None}
+    figures |= {"synthetic_pixel_pro": 0.6562, "synthetic_pixel_pro_low": 0.6141, "synthetic_pixel_pro_high": 0.697}
+    figures |= {"pixel_reason": "no masks", "at_threshold_recall": 0.773, "at_threshold_false_alarm_rate": 0.114}
+    paths.metrics.write_text(json.dumps(figures))
+
+    said = list(lines(paths, 0.3))
+
+    assert said[0] == "elpv/mono: 77 % of anomalous test images are found, 11 % of normal ones flagged"
+    assert "  Image AUROC               0.905  0.879 to 0.931" in said
+    assert "  Pixel PRO                 0.656  0.614 to 0.697  on synthetic defects" in said
+    assert "  Pixel AUROC               Cannot be computed: no masks." in said
+    assert said[-1] == f"  look at it: {paths.page}"
+
+
+def test_what_is_not_evaluated_says_so(tmp_path):
+    assert list(lines(PathsBelow("elpv", "mono", tmp_path), 0.3)) == ["elpv/mono: not evaluated yet; run `dvc repro`"]
+
+
+def test_a_test_set_of_one_kind_has_half_of_the_verdict(tmp_path):
+    paths = PathsBelow("parts", "screw", tmp_path)
+    paths.metrics.parent.mkdir(parents=True)
+    paths.metrics.write_text(json.dumps({"at_threshold_recall": None, "at_threshold_false_alarm_rate": 0.02}))
+
+    assert next(lines(paths, 0.3)) == "parts/screw: no anomalous test images, 2 % of normal ones flagged"
