@@ -10,17 +10,16 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from PIL import Image
-from pydantic import Discriminator, Field, Tag, ValidationError
+from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from diffusionad.model import DIFFUSIONS, DiffusionAD, ModelConfig, Noise, Paradigm
+from diffusionad.base import Form, Mode, Model, ModelConfig, Output, image_score
+from diffusionad.detectors import load
 from diffusionad.networks.layout import lay_out, memory_format
-from diffusionad.patchcore import PatchCore, PatchCoreConfig
 from diffusionad.runtime.batches import Images, batches, read
 from diffusionad.runtime.engines import Engine, Precision, Runtime, Variant, open_engine, torch_engine
-from diffusionad.runtime.pipeline import LEVELS, Output, Pipeline, image_score, is_fixed
 from diffusionad.runtime.record import digest_of, fastest, read_record
 from diffusionad.runtime.tiles import Mosaic
 from diffusionad.section import Section
@@ -31,14 +30,14 @@ CONFIG = "model.json"
 TORCH = Variant("torch", "fp32")
 
 
-Model = DiffusionAD | PatchCore
-"""Networks that a detector can hold: both have `infer`, `parts` and `paradigms`."""
-
-
-def _kind(model: Any) -> str:  # noqa: ANN401  # JSON, or the config itself
-    """Tell the configs by what one of them alone has, so that an error names its fields and not those of both."""
-    is_patchcore = "coreset_fraction" in model if isinstance(model, dict) else isinstance(model, PatchCoreConfig)
-    return "patchcore" if is_patchcore else "diffusionad"
+def _of_its_kind(model: Any) -> Any:  # noqa: ANN401  # JSON, or the config itself
+    """Read the settings of a model by the class of its kind."""
+    if not isinstance(model, dict):
+        return model
+    try:
+        return load(str(model.get("kind"))).config.model_validate_json(json.dumps(model))
+    except ValidationError as error:
+        raise ValueError(_faults(error)) from None
 
 
 class DetectorConfig(Section):
@@ -50,28 +49,24 @@ class DetectorConfig(Section):
     image_size: tuple[int, int] = Field(description="(height, width) in pixels to which images are brought")
     seed: int = Field(ge=0, description="of the inference noise")
     threshold: float = Field(description="images whose score reaches it are anomalous; calibrated on validation images")
-    model: Annotated[
-        Annotated[ModelConfig, Tag("diffusionad")] | Annotated[PatchCoreConfig, Tag("patchcore")], Discriminator(_kind)
-    ]
+    model: Annotated[SerializeAsAny[ModelConfig], BeforeValidator(_of_its_kind)]
 
     def build(self) -> Model:
         """The model with its first weights."""
-        if isinstance(self.model, PatchCoreConfig):
-            return PatchCore(self.model, self.image_size)
-        return DiffusionAD(self.model, self.image_size)
+        return load(self.model.kind).model(self.model, self.image_size)
 
 
 class Prediction(NamedTuple):
     """What a detector says of B images; all tensors are on the CPU."""
 
     image_score: Tensor
-    """(B,), float64, in [0, 1]: mean of the highest pixels of the anomaly map; higher is more anomalous."""
+    """(B,), float64, in [0, 1]; higher is more anomalous. Most kinds take the mean of the map's highest pixels."""
     anomaly_map: Tensor
     """(B, H, W), float32, in [0, 1], at the size of the model's input."""
     mask_logits: Tensor
     """(B, H, W), float32: the anomaly map before the sigmoid, which ranks pixels where the map has become 1."""
-    reconstruction: Tensor
-    """(B, 3, H, W), float32, in [0, 1]: the images as they would be without an anomaly; PatchCore gives them back."""
+    reconstruction: Tensor | None
+    """(B, 3, H, W), float32, in [0, 1]: the images as they would be without an anomaly; None where none is made."""
     is_anomalous: Tensor
     """(B,), bool: the score reaches the calibrated threshold."""
 
@@ -109,8 +104,8 @@ class Detector:
         self._device = torch.device(device)
         self._model = model.to(self._device).eval()
         lay_out(self._model, self._device)
-        self._own = config.model.paradigm if isinstance(config.model, ModelConfig) else None
-        self._engines: dict[Paradigm | None, Engine] = {} if engine is None else {self._own: engine}
+        self._own = next(iter(self._model.modes))
+        self._engines: dict[str, Engine | None] = {} if engine is None else {self._own: engine}
 
     @classmethod
     def load(
@@ -138,7 +133,7 @@ class Detector:
         if runtime == "torch":
             if precision == "fp32":
                 return detector
-            return detector.with_engine(Variant("torch", precision), torch_engine(detector.pipeline(), precision))
+            return detector.with_engine(Variant("torch", precision), torch_engine(detector.form(), precision))
         model = digest_of([Path(folder, CONFIG), Path(folder, WEIGHTS)])
         variant = fastest(Path(folder), model) if runtime == "auto" else Variant(runtime, precision)
         if variant == TORCH:
@@ -185,22 +180,32 @@ class Detector:
             engine=self._engines.get(self._own),
         )
 
-    def predict(self, images: Images, *, paradigm: Paradigm | None = None, batch_size: int = 16) -> Prediction:
+    def predict(self, images: Images, *, mode: str | None = None, batch_size: int = 16) -> Prediction:
         """Score images and mark their anomalous pixels.
 
         Args:
             images: A float tensor (B, 3, H, W) in [0, 1] at any size, or paths and PIL images.
-            paradigm: Another way to reconstruct than the one the model was trained with.
+            mode: One of `modes`; the model's own without it.
             batch_size: Images that go through the networks together.
 
         Raises:
-            ValueError: If there is no image, a file is not an image, or a tensor has another shape, type or range.
+            ValueError: If there is no image, a file is not an image, a tensor has another shape, type or range, or the
+                model has no such mode.
         """
-        coming = batches(images, self.config.image_size, batch_size)
-        parts = [self._predict_batch(batch, paradigm or self._own) for batch in coming]
+        mode = mode or self._own
+        if mode not in self.modes:
+            raise ValueError(f"this model infers as {', '.join(self.modes)}; it cannot infer as {mode}")
+        parts = [self._predict_batch(batch, mode) for batch in batches(images, self.config.image_size, batch_size)]
         if not parts:
             raise ValueError("no images to predict; pass a tensor, or a list of paths or PIL images, that is not empty")
-        return Prediction(*(torch.cat(part) for part in zip(*parts, strict=True)))
+        made = [part.reconstruction for part in parts if part.reconstruction is not None]
+        return Prediction(
+            torch.cat([part.image_score for part in parts]),
+            torch.cat([part.anomaly_map for part in parts]),
+            torch.cat([part.mask_logits for part in parts]),
+            torch.cat(made) if made else None,
+            torch.cat([part.is_anomalous for part in parts]),
+        )
 
     def predict_large(self, image: str | Path | Image.Image, *, overlap: int, batch_size: int = 16) -> LargePrediction:
         """Score an image larger than the model's input at its own size, tile by tile.
@@ -227,51 +232,39 @@ class Detector:
         score = float(tile_scores.max())
         return LargePrediction(score, torch.sigmoid(mosaic.whole()), tile_scores, score >= self.config.threshold)
 
-    @torch.inference_mode()
     def calibrate(self, images: Tensor, *, batch_size: int = 16) -> None:
-        """Measure the reconstruction errors of normal images that the model was not trained on, for its choice of t_s.
-
-        They are measured whether or not the model chooses, so that the same weights can be asked both ways. A model
-        that denoises nothing has none.
+        """Let the model learn what it must know of normal images that it was not trained on.
 
         Args:
             images: In [0, 1], shape (B, 3, H, W), at the size of the model's input.
-            batch_size: Images that go through the denoiser together.
+            batch_size: Images that go through the networks together.
         """
-        model = self._model
-        if not isinstance(model, DiffusionAD) or self._own not in DIFFUSIONS:
-            return
-        errors = torch.cat([model.errors(*self._placed(batch)) for batch in torch.split(images, batch_size)])
-        model.usual_errors.copy_(torch.stack(errors.aminmax()))
+        with torch.inference_mode(not self._model.needs_gradient):
+            self._model.calibrate(self._placed(batch) for batch in torch.split(images, batch_size))
 
     def with_engine(self, variant: Variant, engine: Engine) -> "Detector":
         """The same detector on another runtime; weights are shared."""
         return Detector(self._model, self.config, self._device, variant=variant, engine=engine)
 
-    def pipeline(self) -> Pipeline:
-        """The model as one function, for an export.
+    def form(self) -> Form:
+        """The model's own mode as one function, for an export.
 
         Raises:
-            ValueError: If its paradigm is none of a few fixed passes.
+            ValueError: If it has no such form.
         """
-        model = self._model
-        if isinstance(model, DiffusionAD) and self._own is not None and is_fixed(model.config, self._own):
-            return Pipeline(model, self._own)
-        what, passes = "this model has no such form", self.denoiser_passes(self._own or "")
-        if self._own in LEVELS:
-            what = "a model with guidance.t_s_range chooses t_s when it sees the image"
-        elif passes:
-            what = f"a model of paradigm {self._own} walks in {passes} passes"
-        raise ValueError(f"{what}, which only torch runs")
+        form = self._model.form(self._own)
+        if form is not None:
+            return form
+        mode = self.modes[self._own]
+        what = f"a `{self.config.model.kind}` has no such form"
+        if mode.noise_keys is None:
+            what = f"mode `{self._own}` ({mode.passes} passes) chooses its noise when it sees the image"
+        raise ValueError(f"{what}, so only torch runs this model")
 
-    def noise(self, images: Tensor, timesteps: Sequence[int]) -> Tensor:
-        """The noise of images, drawn from their bytes and the seed: (len(timesteps), B, 3, H, W) on the CPU."""
-        digests = [hashlib.sha256(image.numpy().tobytes()).digest() for image in images.contiguous()]
-        noise = torch.empty(len(timesteps), *images.shape)
-        for level, key in enumerate(timesteps):
-            for index, digest in enumerate(digests):
-                noise[level, index] = self._draw(digest, key, images.shape[1:])
-        return noise
+    def noise(self, images: Tensor, keys: Sequence[int]) -> Tensor:
+        """The noise of images on the CPU, drawn from their bytes and the seed: (len(keys), B, 3, H, W)."""
+        source = ImageNoise(images, images, self.config.seed)
+        return torch.stack([source(key) for key in keys]) if keys else torch.empty(0, *images.shape)
 
     @property
     def weights(self) -> dict[str, Tensor]:
@@ -284,13 +277,9 @@ class Detector:
         return self._model.parts
 
     @property
-    def paradigms(self) -> Mapping[str, Paradigm | None]:
-        """Ways to reconstruct that it can be timed in: name in tables -> what `predict` takes."""
-        return self._model.paradigms
-
-    def denoiser_passes(self, paradigm: str) -> int:
-        """How often the denoiser runs for an image; 0 where there is none."""
-        return self._model.denoiser_passes(paradigm) if isinstance(self._model, DiffusionAD) else 0
+    def modes(self) -> Mapping[str, Mode]:
+        """Ways to infer by name, the model's own first."""
+        return self._model.modes
 
     def read(self, images: Sequence[str | Path | Image.Image]) -> Tensor:
         """Bring paths and PIL images to what the model takes: (B, 3, H, W), float32 in [0, 1].
@@ -300,38 +289,73 @@ class Detector:
         """
         return read(images, self.config.image_size)
 
-    @torch.inference_mode()
-    def _predict_batch(self, images: Tensor, paradigm: Paradigm | None) -> Prediction:
-        logits, reconstruction = self._run(images, paradigm)
-        score = image_score(logits, self.config.model.top_k_fraction)
-        return Prediction(
-            score, torch.sigmoid(logits), logits, reconstruction.contiguous(), score >= self.config.threshold
-        )
+    def _predict_batch(self, images: Tensor, mode: str) -> Prediction:
+        with torch.inference_mode(not self._model.needs_gradient):
+            output = self._run(images, mode)
+        self._check(output, images)
+        score, logits = image_score(output, self.config.model.top_k_fraction), output.mask_logits
+        made = None if output.reconstruction is None else output.reconstruction.contiguous()
+        return Prediction(score, torch.sigmoid(logits), logits, made, score >= self.config.threshold)
 
-    def _run(self, images: Tensor, paradigm: Paradigm | None) -> Output:
-        model = self._model
-        if isinstance(model, DiffusionAD) and paradigm in model.paradigms and is_fixed(model.config, paradigm):
-            if paradigm not in self._engines:
-                self._engines[paradigm] = torch_engine(Pipeline(model, paradigm))
-            guidance = model.config.guidance
-            timesteps = (guidance.t_s, guidance.t_b)[: LEVELS[paradigm]]
-            return self._engines[paradigm](images, self.noise(images, timesteps))
-        logits, clean = model.infer(*self._placed(images), paradigm)
-        return Output(logits.cpu().float(), clean.cpu())
+    def _run(self, images: Tensor, mode: str) -> Output:
+        if mode not in self._engines:
+            form = self._model.form(mode)
+            self._engines[mode] = None if form is None else torch_engine(form)
+        engine, keys = self._engines[mode], self.modes[mode].noise_keys
+        if engine is not None and keys is not None:
+            return engine(images, self.noise(images, keys))
+        output = self._model.infer(*self._placed(images), mode)
+        return output.map(lambda part: part.detach().cpu().float())
 
-    def _placed(self, images: Tensor) -> tuple[Tensor, Noise]:
+    def _check(self, output: Output, images: Tensor) -> None:
+        """Refuse what a kind of another package may get wrong."""
+        batch, _, height, width = images.shape
+        expected = Output((batch, height, width), (batch, 3, height, width), (batch,))  # type: ignore[arg-type]  # shapes
+        for name, part, shape in zip(Output._fields, output, expected, strict=True):
+            if part is not None and tuple(part.shape) != shape:
+                kind = self.config.model.kind
+                raise ValueError(f"detector `{kind}`: its {name} are of shape {tuple(part.shape)}, expected {shape}")
+
+    def _placed(self, images: Tensor) -> tuple[Tensor, "ImageNoise"]:
         """Images on the device of the model, and the source of their noise."""
         placed = images.to(self._device, memory_format=memory_format(self._device))
-        return placed, lambda key: self.noise(images, [key])[0].to(placed)
+        return placed, ImageNoise(images, placed, self.config.seed)
 
-    def _draw(self, digest: bytes, key: int, shape: torch.Size) -> Tensor:
-        identity = hashlib.sha256(digest + f"{self.config.seed}/{key}".encode()).digest()
-        generator = torch.Generator().manual_seed(int.from_bytes(identity[:8], "big") >> 1)
-        return torch.randn(shape, generator=generator)
+
+class ImageNoise:
+    """The noise of images (B, 3, H, W), drawn from their bytes and a seed.
+
+    Args:
+        images: On the CPU.
+        like: The same images where the noise is to be, in its layout.
+        seed: Another seed, other noise.
+    """
+
+    def __init__(self, images: Tensor, like: Tensor, seed: int) -> None:
+        self._digests = [hashlib.sha256(image.numpy().tobytes()).digest() for image in images.contiguous()]
+        self._like, self._seed = like, seed
+
+    def __call__(self, key: int) -> Tensor:
+        """Standard normal noise of the shape of the images, where they are."""
+        noise = torch.empty(self._like.shape)
+        for index, generator in enumerate(self.generators(key)):
+            noise[index] = torch.randn(noise.shape[1:], generator=generator)
+        return noise.to(self._like)
+
+    def generators(self, key: int) -> list[torch.Generator]:
+        """One generator per image, on the CPU."""
+        return [self._generator(digest, key) for digest in self._digests]
+
+    def _generator(self, digest: bytes, key: int) -> torch.Generator:
+        identity = hashlib.sha256(digest + f"{self._seed}/{key}".encode()).digest()
+        return torch.Generator().manual_seed(int.from_bytes(identity[:8], "big") >> 1)
 
 
 def _line(error: Exception) -> str:
     """Shorten a text of many lines to one that fits an error of ours."""
-    if isinstance(error, ValidationError):
-        error = ValueError("; ".join(f"`{'.'.join(map(str, e['loc']))}`: {e['msg']}" for e in error.errors()))
-    return textwrap.shorten(str(error), 300, placeholder=" ...")
+    text = _faults(error) if isinstance(error, ValidationError) else str(error)
+    return textwrap.shorten(text, 300, placeholder=" ...")
+
+
+def _faults(error: ValidationError) -> str:
+    return "; ".join(f"`{'.'.join(map(str, e['loc']))}`: {e['msg']}" for e in error.errors())

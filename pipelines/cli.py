@@ -129,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     again = add_for_category("reproduce", "make a version again from its commit and data, and compare")
     again.add_argument("version", metavar="VERSION", help="number or alias")
     again.add_argument("--out", type=Path, help="new folder to work in; a temporary one without it")
-    ablator = add("ablate", "compare denoising paradigms, controls and the rival; a stopped run goes on")
+    ablator = add("ablate", "compare the rows of section `ablation`: detectors, modes, controls; a stopped run goes on")
     ablator.add_argument("--dataset", required=True, help="of params.yaml")
     ablator.add_argument("--category", help="the one that params.yaml trains, or the data set's name, without it")
     ablator.add_argument("--steps", type=int, help="of each training, in place of params.yaml's")

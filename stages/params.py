@@ -1,6 +1,7 @@
 """Typed sections of params.yaml."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -13,6 +14,10 @@ from diffusionad.section import Section
 S = TypeVar("S", bound=Section)
 
 PARAMS = Path("params.yaml")
+DETECTORS = Path("params", "detectors")
+"""Beside params.yaml: the settings of each kind of detector, KIND.yaml."""
+
+Size = tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]]
 
 
 class Category(Section):
@@ -20,12 +25,15 @@ class Category(Section):
 
     dataset: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", description="a key of section `datasets`")
     category: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", description="the category, as its data set calls it")
+    # The only keys that may be left out: what is only downloaded needs no detector, and few need a size of their own.
+    detector: str | None = Field(default=None, description="kind that is trained; params/detectors/KIND.yaml")
+    image_size: Size | None = Field(default=None, description="height and width, px, in place of section `image`")
 
 
 class ImageConfig(Section):
     """Section `image`: the size that everything after the download works at."""
 
-    size: tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]] = Field(description="height and width, px")
+    size: Size = Field(description="height and width, px; a category may have its own")
 
 
 def read_section(kind: type[S], name: str, path: Path = PARAMS) -> S:
@@ -49,9 +57,32 @@ def read_section(kind: type[S], name: str, path: Path = PARAMS) -> S:
             known = ", ".join(map(str, section)) if isinstance(section, dict) else "nothing"
             raise ValueError(f"{path}: no `{key}`{f' in `{above}`' if above else ''}; it holds {known}")
         section = section[key]
+    return _validated(kind, section, path, name)
+
+
+def read_settings(kind: type[S], path: Path, given: Mapping[str, str]) -> S:
+    """Read a file that is one section as a whole, with what its name says.
+
+    Args:
+        kind: The class of the section.
+        path: The file.
+        given: Values that the file does not repeat.
+
+    Raises:
+        ValueError: Same as `read_section`.
+    """
+    content = _load(path)
+    if not isinstance(content, dict):
+        raise ValueError(  # noqa: TRY004  # what a user can cause is a ValueError
+            f"{path}: expected keys with values, got {type(content).__name__}"
+        )
+    return _validated(kind, content | dict(given), path, "")
+
+
+def _validated(kind: type[S], content: Any, path: Path, name: str) -> S:  # noqa: ANN401  # YAML holds anything
     try:
         # JSON mode, so that a list may fill a tuple although the model is strict; a date becomes the text it was.
-        return kind.model_validate_json(json.dumps(section, default=str))
+        return kind.model_validate_json(json.dumps(content, default=str))
     except ValidationError as error:
         raise ValueError("; ".join(_explain(path, name, kind, e) for e in error.errors())) from None
 
@@ -65,6 +96,38 @@ def read_category(key: str, path: Path = PARAMS) -> Category:
     return read_section(Category, f"categories.{key}", path)
 
 
+def read_image_size(key: str, path: Path = PARAMS) -> tuple[int, int]:
+    """Read (height, width) in pixels at which a category is worked on: its own, or that of section `image`.
+
+    Raises:
+        ValueError: Same as `read_section`.
+    """
+    return read_category(key, path).image_size or read_section(ImageConfig, "image", path).size
+
+
+def read_detector_kind(key: str, path: Path = PARAMS) -> str:
+    """Read which kind of detector a category is for.
+
+    Raises:
+        ValueError: Same as `read_section`, or if the category names none.
+    """
+    kind = read_category(key, path).detector
+    if kind is None:
+        raise ValueError(f"{path}: `categories.{key}.detector` is missing; name a kind, as `detector: diffusionad`")
+    return kind
+
+
+def settings_files(key: str, path: Path = PARAMS) -> tuple[Path, ...]:
+    """The files that hold the settings of a category: params.yaml, and that of its detector if it names one."""
+    kind = read_category(key, path).detector
+    return (path,) if kind is None else (path, detector_file(kind, path))
+
+
+def detector_file(kind: str, path: Path = PARAMS) -> Path:
+    """Where the settings of a kind of detector stand, beside a params.yaml."""
+    return path.parent / DETECTORS / f"{kind}.yaml"
+
+
 def _load(path: Path) -> Any:  # noqa: ANN401  # YAML holds anything
     try:
         return YAML(typ="safe").load(path)
@@ -75,7 +138,7 @@ def _load(path: Path) -> Any:  # noqa: ANN401  # YAML holds anything
 
 
 def _explain(path: Path, name: str, kind: type[Section], error: Any) -> str:  # noqa: ANN401  # pydantic's ErrorDetails
-    place = ".".join([name, *map(str, error["loc"])])
+    place = ".".join(filter(None, [name, *map(str, error["loc"])]))
     if error["type"] == "extra_forbidden":
         return f"{path}: unknown key `{place}`; expected one of {', '.join(_fields(kind, error['loc']))}"
     if error["type"] == "missing":

@@ -137,7 +137,7 @@ class CategoryPaths(NamedTuple):
 
     @property
     def benchmark(self) -> Path:
-        """JSON: the cost of each denoising paradigm that does not depend on the machine."""
+        """JSON: the cost of each mode that does not depend on the machine."""
         return self._report / "benchmark.json"
 
     @property

@@ -1,8 +1,13 @@
 """The forward process and its one-step inverse: DiffusionAD, arXiv:2303.08730, section III-A and IV-B."""
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from diffusionad.diffusion.schedule import NoiseSchedule
+
+Denoiser = Callable[[Tensor, Tensor], Tensor]
+"""epsilon_theta: (x_t of shape (B, C, H, W), t of shape (B,)) -> epsilon_hat of shape (B, C, H, W)."""
 
 
 def q_sample(schedule: NoiseSchedule, x_0: Tensor, t: Tensor, epsilon: Tensor) -> Tensor:

@@ -13,8 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diffusionad.diffusion.guidance import Denoiser
-from diffusionad.diffusion.process import predict_x_0
+from diffusionad.diffusion.process import Denoiser, predict_x_0
 from diffusionad.diffusion.schedule import NoiseSchedule
 
 

@@ -14,8 +14,7 @@ from diffusionad.foreground.isnet import IsNetConfig, load_isnet
 from diffusionad.foreground.median import median_image, unlike_median
 from diffusionad.foreground.threshold import SceneConfig, ThresholdConfig, threshold_cut
 from diffusionad.foreground.tidy import TidyConfig, tidied
-from diffusionad.ranges import UnitRange
-from diffusionad.section import Section
+from diffusionad.section import Section, UnitRange
 
 Method = Literal["full", "threshold", "grabcut", "median_background", "isnet"]
 """`full`: the whole image, for textures. `threshold`: one cut through grey or colour. `grabcut`: mixtures of colours

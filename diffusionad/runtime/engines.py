@@ -12,8 +12,8 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from diffusionad.networks.layout import memory_format
-from diffusionad.runtime.pipeline import Output, Pipeline
+from diffusionad.base import Form, Output
+from diffusionad.networks.layout import has_bf16, memory_format
 
 Runtime = Literal["torch", "onnx", "openvino"]
 Precision = Literal["fp32", "bf16", "int8"]
@@ -54,11 +54,11 @@ def require(module: str, extra: str) -> ModuleType:
         raise ValueError(f"{module} is not installed; run `.venv/bin/pip install -e '.[{extra}]'`") from None
 
 
-def torch_engine(pipeline: Pipeline, precision: Precision = "fp32", *, compiled: bool = False) -> Engine:
-    """Run a pipeline by torch, in the layout of its device and without autograd, where its weights are.
+def torch_engine(form: Form, precision: Precision = "fp32", *, compiled: bool = False) -> Engine:
+    """Run a form with torch, in the layout of its device and without autograd, where its weights are.
 
     Args:
-        pipeline: Of a model in evaluation mode.
+        form: A model in evaluation mode.
         precision: fp32, or bf16: autocast would cast every weight and normalise in float32, at 1.7 times the time.
         compiled: Whether `torch.compile` fuses it; minutes at the first call of each batch size, and it needs a C++
             compiler.
@@ -66,25 +66,20 @@ def torch_engine(pipeline: Pipeline, precision: Precision = "fp32", *, compiled:
     Raises:
         ValueError: If the CPU has no bf16 instructions and bf16 is asked for, or int8 is.
     """
-    device = pipeline.signal.device
+    device = next(form.parameters()).device
     if precision == "int8":
         raise ValueError("torch has no int8 runtime here; export to onnx or openvino")
     if precision == "bf16" and device.type == "cpu" and not has_bf16():
         raise ValueError("this CPU has no bf16 instructions and emulates them, many times slower; use fp32")
-    placed = pipeline.in_bf16() if precision == "bf16" else pipeline
+    placed = form.in_bf16() if precision == "bf16" else form
     run: Callable[[Tensor, Tensor], Output] = torch.compile(placed) if compiled else placed
 
     @torch.inference_mode()
     def engine(images: Tensor, noise: Tensor) -> Output:
         output = run(images.to(device, memory_format=memory_format(device)), noise.to(device))
-        return Output(*(part.cpu() for part in output))
+        return output.map(Tensor.cpu)
 
     return engine
-
-
-def has_bf16() -> bool:
-    """Whether the CPU multiplies bf16 numbers in hardware."""
-    return bool(torch.cpu._is_avx512_bf16_supported())  # noqa: SLF001  # torch has no public name for it
 
 
 def onnx_engine(file: Path, threads: int) -> Engine:
@@ -104,11 +99,12 @@ def onnx_engine(file: Path, threads: int) -> Engine:
     except Exception as error:  # noqa: BLE001
         raise ValueError(f"{file}: ONNX Runtime cannot read it: {' '.join(str(error).split())}") from None
     inputs = {node.name for node in session.get_inputs()}
+    names = [node.name for node in session.get_outputs() if node.name in Output._fields]
 
     def engine(images: Tensor, noise: Tensor) -> Output:
         feed = {"images": images.contiguous().numpy(), "noise": noise.contiguous().numpy()}
-        answers = session.run(list(Output._fields), {name: feed[name] for name in inputs})
-        return Output(*map(torch.from_numpy, answers))
+        answers = session.run(names, {name: feed[name] for name in inputs})
+        return Output(**dict(zip(names, map(torch.from_numpy, answers), strict=True)))
 
     return engine
 
@@ -132,6 +128,7 @@ def openvino_engine(file: Path, precision: Precision, threads: int) -> Engine:
     # OpenVINO's errors have no base but RuntimeError.
     except RuntimeError as error:
         raise ValueError(f"{file}: OpenVINO cannot read it: {' '.join(str(error).split())}") from None
+    names = [node.any_name for node in model.outputs if node.any_name in Output._fields]
     requests: dict[int, Any] = {}
 
     def engine(images: Tensor, noise: Tensor) -> Output:
@@ -145,7 +142,7 @@ def openvino_engine(file: Path, precision: Precision, threads: int) -> Engine:
         feed = {"images": images.contiguous().numpy(), "noise": noise.contiguous().numpy()}
         request.infer({node.any_name: feed[node.any_name] for node in model.inputs})
         # Copied: the request writes into the same memory at the next call.
-        return Output(*(torch.from_numpy(request.get_tensor(name).data.copy()) for name in Output._fields))
+        return Output(**{name: torch.from_numpy(request.get_tensor(name).data.copy()) for name in names})
 
     return engine
 

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from diffusionad.ranges import UnitRange
-from diffusionad.section import Section
+from diffusionad.section import Section, UnitRange
 from diffusionad.synthesis.alterations import AlterationsConfig, move, smear, stain, warp
 from diffusionad.synthesis.augmenters import AugmentersConfig, augment
 from diffusionad.synthesis.fields import smooth_field

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from diffusionad.ranges import LevelRange, PositiveRange, Range, UnitRange
-from diffusionad.section import Section
+from diffusionad.section import LevelRange, PositiveRange, Range, Section, UnitRange
 
 Pixels = NDArray[np.float32]
 

@@ -4,8 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from diffusionad.ranges import Range
-from diffusionad.section import Section
+from diffusionad.section import Range, Section
 
 
 class PerlinConfig(Section):

@@ -4,8 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from diffusionad.ranges import PositiveRange, UnitRange
-from diffusionad.section import Section
+from diffusionad.section import PositiveRange, Section, UnitRange
 
 
 class ShapesConfig(Section):

@@ -4,6 +4,7 @@ from typing import TypedDict
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
 class AverageState(TypedDict):
@@ -34,10 +35,9 @@ class AveragedWeights:
         decay = min(self.decay, self.updates / (self.updates + 9))
         present = module.state_dict()
         drifting = [name for name, value in present.items() if value.is_floating_point()]
-        # All at once: on a GPU a call a tensor costs more than the arithmetic.
-        torch._foreach_lerp_(  # torch.optim's own way; it has no public name
-            [self.state[name] for name in drifting], [present[name] for name in drifting], 1 - decay
-        )
+        # All at once: on a GPU a call per tensor costs more than the arithmetic.
+        move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        move([self.state[name] for name in drifting], [present[name] for name in drifting], self.updates)
         for name in present.keys() - set(drifting):
             self.state[name].copy_(present[name])
 

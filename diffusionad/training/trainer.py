@@ -1,4 +1,4 @@
-"""Joint training of both sub-networks: DiffusionAD, arXiv:2303.08730, section IV-D."""
+"""Training of one phase of a detector by gradient: steps, averaged weights, precision, resuming."""
 
 import copy
 import math
@@ -6,15 +6,13 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from diffusionad.model import DiffusionAD, Draws
-from diffusionad.networks.layout import lay_out, memory_format
-from diffusionad.networks.unet import UNet
+from diffusionad.base import Model, Stepwise
+from diffusionad.networks.layout import has_bf16, lay_out, memory_format
 from diffusionad.section import Section
 from diffusionad.training.ema import AveragedWeights
-from diffusionad.training.losses import LossConfig, Losses, joint_loss
 from diffusionad.training.share import WHOLE, Share, mean_over_processes, share_batch_norm
 
 
@@ -23,27 +21,24 @@ class TrainingConfig(Section):
 
     seed: int = Field(ge=0, description="seed of weights, batches, timesteps and noise")
     steps: int = Field(gt=0, description="optimiser steps")
-    batch_size: int = Field(ge=2, multiple_of=2, description="images a step, half of them normal, half anomalous")
-    accumulate: int = Field(gt=0, description="parts that a batch goes through the networks in, to save memory")
-    checkpointing: bool = Field(
-        description="whether the U-Net keeps no activations inside its blocks and computes them again going back: "
-        "a third more work, a fraction of the memory"
+    batch_size: int = Field(
+        ge=2,
+        multiple_of=2,
+        description="images per step; where a detector trains on anomalies, half of them are anomalous",
     )
+    accumulate: int = Field(gt=0, description="parts that a batch goes through the networks in, to save memory")
     flip_horizontal: bool = Field(description="mirror images left to right at random; not where a side has a meaning")
     flip_vertical: bool = Field(description="mirror images top to bottom at random")
-    denoiser_learning_rate: float = Field(gt=0, description="Adam, for the reconstruction network")
-    segmenter_learning_rate: float = Field(gt=0, description="Adam, for the segmentation network")
     warmup_fraction: float = Field(ge=0, lt=1, description="share of the steps in which the learning rates rise")
     final_learning_rate_fraction: float = Field(
         gt=0, le=1, description="learning rate at the end, as share of the full"
     )
     ema_decay: float = Field(ge=0, lt=1, description="decay of the averaged weights, which are the ones kept")
-    gradient_clip: float = Field(gt=0, description="largest norm of the gradient over both networks")
+    gradient_clip: float = Field(gt=0, description="largest norm of the gradient over all networks")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         description="of the forward pass; auto is bf16 on a GPU or a CPU with bf16 instructions, else fp32"
     )
     validate_every: int = Field(gt=0, description="steps between validations; the best one is kept")
-    loss: LossConfig
 
     @model_validator(mode="after")
     def _parts_of_a_batch(self) -> "TrainingConfig":
@@ -67,25 +62,26 @@ class Batch(NamedTuple):
 
 
 class Trainer:
-    """The state of one training: networks, averaged weights, optimiser, step.
+    """The state of one phase of training: networks, averaged weights, optimiser, step.
 
     All randomness of a step comes from the seed and the number of the step, so a training that was saved and loaded
     goes on as if it had never stopped.
 
     Args:
-        model: Is trained in place.
-        config: How.
-        share: Of each batch; other than WHOLE in one of several processes that train together (torch.distributed is
-            initialised, and their models are the same).
+        model: The model; it is trained in place.
+        phase: The phase of the model that is trained.
+        config: Settings.
+        share: This process's share of each batch; other than WHOLE in one of several processes that train together
+            (torch.distributed is initialised, and their models are the same).
 
     Raises:
         ValueError: If the batches cannot be shared evenly.
     """
 
-    def __init__(self, model: DiffusionAD, config: TrainingConfig, share: Share = WHOLE) -> None:
+    def __init__(self, model: Model, phase: Stepwise, config: TrainingConfig, share: Share = WHOLE) -> None:
         share.check(config.batch_size, config.accumulate)
         self.config = config
-        self.model = model
+        self.model, self.phase = model, phase
         self.share = share
         if share.processes > 1:
             share_batch_norm(model)
@@ -93,22 +89,16 @@ class Trainer:
         lay_out(model, self._device)
         self.average = AveragedWeights(self.model, config.ema_decay)
         self.step = 0
-        self.optimiser = torch.optim.Adam(
-            [
-                {"params": model.reconstructor.parameters(), "full_lr": config.denoiser_learning_rate},
-                {"params": model.segmenter.parameters(), "full_lr": config.segmenter_learning_rate},
-            ],
-            lr=config.denoiser_learning_rate,
-        )
-        # Of an anomalous image whose reconstruction is dropped no loss looks at the U-Net, which works image by image.
-        self._skips = isinstance(model.reconstructor, UNet)
-        if isinstance(model.reconstructor, UNet):
-            model.reconstructor.checkpointing = config.checkpointing
+        groups = [
+            {"params": list(group.parameters), "full_lr": group.learning_rate} for group in phase.groups().values()
+        ]
+        self.optimiser = torch.optim.Adam(groups)
         self._autocast = uses_bf16(config.precision, self._device)
+        step = _Step(model, phase)
         # Averages the gradients over the processes; the statistics of batch normalisation are the same in all already.
-        self._forward = DistributedDataParallel(model, forward_sync_buffers=False) if share.processes > 1 else model
+        self._loss = DistributedDataParallel(step, forward_sync_buffers=False) if share.processes > 1 else step
 
-    def train_step(self, batch: Batch) -> Losses:
+    def train_step(self, batch: Batch) -> dict[str, Tensor]:
         """Take one step.
 
         Args:
@@ -125,9 +115,10 @@ class Trainer:
         losses = self._backward(batch)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
         if self.share.processes > 1:
-            losses = Losses(*mean_over_processes(torch.stack(losses)).unbind())
-        if not (math.isfinite(float(losses.total)) and math.isfinite(float(norm))):
-            parts = ", ".join(f"{name} {float(value):.4g}" for name, value in losses._asdict().items())
+            means = mean_over_processes(torch.stack(list(losses.values())))
+            losses = dict(zip(losses, means.unbind(), strict=True))
+        if not (math.isfinite(float(losses["total"])) and math.isfinite(float(norm))):
+            parts = ", ".join(f"{name} {float(value):.4g}" for name, value in losses.items())
             raise FloatingPointError(
                 f"step {self.step}: the loss or its gradient is not finite ({parts}, gradient {float(norm):.4g}); "
                 "lower the learning rates"
@@ -139,7 +130,7 @@ class Trainer:
         self.step += 1
         return losses
 
-    def _backward(self, batch: Batch) -> Losses:
+    def _backward(self, batch: Batch) -> dict[str, Tensor]:
         """Add up the gradients of the parts of a batch; every part has as many normal and anomalous images.
 
         The losses and gradients of the whole are the means over the parts, save that batch normalisation takes its
@@ -149,28 +140,26 @@ class Trainer:
         parts = []
         for index in range(count):
             losses = self._losses(batch, slice(index, None, count))
-            (losses.total / count).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            parts.append([loss.detach() for loss in losses])
-        return Losses(*(torch.stack(part).mean() for part in zip(*parts, strict=True)))
+            (losses["total"] / count).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            parts.append({name: loss.detach() for name, loss in losses.items()})
+        return {name: torch.stack([part[name] for part in parts]).mean() for name in parts[0]}
 
-    def _losses(self, batch: Batch, part: slice) -> Losses:
+    def _losses(self, batch: Batch, part: slice) -> dict[str, Tensor]:
         self.model.train()
         seed = self.config.seed * 1_000_003 + self.step
-        draws = self.model.draw(len(batch.images) * self.share.processes, torch.Generator().manual_seed(seed))
-        draws = Draws(*(values[self.share.slots] for values in draws))
-        draws = draws._replace(is_needed=batch.is_normal | ~draws.is_dropped) if self._skips else draws
-        draws = Draws(*(values[part] for values in draws))
-        draws = draws._replace(epsilon_s=draws.epsilon_s.to(self._device), epsilon_b=draws.epsilon_b.to(self._device))
+        generator = torch.Generator().manual_seed(seed)
+        drawn = self.phase.draw(len(batch.images) * self.share.processes, generator)
+        draws = {name: values[self.share.slots][part] for name, values in drawn.items()}
         images = batch.images[part].to(self._device, memory_format=memory_format(self._device))
+        mask, is_normal = batch.mask[part].to(self._device), batch.is_normal[part]
         # Dropout takes no generator: it gets its own state of the global one, which is put back.
         with torch.random.fork_rng([self._device] if self._device.type == "cuda" else []):
             torch.manual_seed(seed + self.share.rank)
             with torch.autocast(self._device.type, torch.bfloat16, enabled=self._autocast):
-                output = self._forward(images, draws)
-        mask, is_normal = batch.mask[part].to(self._device), batch.is_normal[part].to(self._device)
-        return joint_loss(self.config.loss, output, draws, mask, is_normal)
+                losses: dict[str, Tensor] = self._loss(images, mask, is_normal, draws)
+        return losses
 
-    def averaged_model(self) -> DiffusionAD:
+    def averaged_model(self) -> Model:
         """A copy of the model with the averaged weights, in evaluation mode."""
         model = copy.deepcopy(self.model)
         model.load_state_dict(self.average.state)
@@ -197,6 +186,17 @@ class Trainer:
         self.optimiser.load_state_dict(state["optimiser"])
 
 
+class _Step(nn.Module):
+    """The loss as a module that holds the model, which DistributedDataParallel asks for."""
+
+    def __init__(self, model: Model, phase: Stepwise) -> None:
+        super().__init__()
+        self.model, self.phase = model, phase
+
+    def forward(self, *step: Any) -> dict[str, Tensor]:  # noqa: ANN401  # the arguments of Stepwise.loss
+        return self.phase.loss(*step)
+
+
 def learning_rate_factor(config: TrainingConfig, step: int) -> float:
     """Share of the full learning rate at `step`: a linear rise, then half a cosine down to the final share."""
     warmup = config.warmup_fraction * config.steps
@@ -216,4 +216,4 @@ def uses_bf16(precision: Literal["auto", "fp32", "bf16"], device: torch.device) 
         return precision == "bf16"
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.cpu._is_avx512_bf16_supported())  # noqa: SLF001  # torch has no public name for it
+    return has_bf16()

@@ -1,132 +1,82 @@
-"""What an ablation consists of: rows of one table, by the paper's Tables VII and VIII and Figs. 9 and 10."""
+"""What an ablation consists of: rows of one table, as section `ablation` of params.yaml lists them."""
 
-from typing import Literal, NamedTuple
+import re
+from typing import Any
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, model_validator
 
 from diffusionad.section import Section
+from stages.params import Size
 
-Walk = Literal["ddim", "iterative"]
-Diffusion = Literal["norm_guided", "one_step", "ddim", "iterative"]
-OURS: Diffusion = "norm_guided"
-CONTROLS = ("centre", "brightness", "contrast", "gradient", "picture_size")
-"""Controls that hold no network (`stages.tools.controls`)."""
+
+class Row(Section):
+    """One model, trained in one way and asked in one way. What a row does not need is left out."""
+
+    name: str = Field(min_length=1, description="unique; what the table calls it")
+    group: str = Field(min_length=1, description="part of the table")
+    detector: str | None = Field(
+        default=None, description="kind whose settings it starts from; that of `weights_of` without it"
+    )
+    weights_of: str | None = Field(
+        default=None, description="name of a row above that is trained; this one asks its weights in another way"
+    )
+    untrained: bool = Field(default=False, description="whether the weights of `weights_of` are random instead")
+    set: dict[str, Any] = Field(
+        default_factory=dict, description="values in place of those of the settings, by dotted name"
+    )
+    image_size: Size | None = Field(
+        default=None, description="height and width in px of a row that is trained, in place of section `image`"
+    )
+
+    @property
+    def file_name(self) -> str:
+        """The name as part of a path."""
+        return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
 
 
 class AblationConfig(Section):
     """Section `ablation` of params.yaml."""
 
-    seeds: tuple[NonNegativeInt, ...] = Field(min_length=1, description="of the trainings; each is a row of its own")
-    walks: tuple[Walk, ...] = Field(
-        description="inference by many steps (Table VII); `iterative` takes hundreds of passes an image"
-    )
-    trainings: tuple[Diffusion, ...] = Field(
-        description="beside norm_guided (Table VIII); a walk takes all its passes in every training step"
-    )
-    noise_scales: tuple[NonNegativeInt, ...] = Field(description="t of one-step denoising (Fig. 9)")
-    guidance_scales: tuple[NonNegativeFloat, ...] = Field(description="w of norm guidance (Fig. 10)")
-    t_s_ranges: tuple[tuple[NonNegativeInt, NonNegativeInt], ...] = Field(
-        description="norm guidance with a t_s for each image between these (guidance.t_s_range)"
-    )
-    local_exponents: tuple[NonNegativeFloat, ...] = Field(
-        description="norm guidance with a w for each pixel (guidance.local.exponent)"
-    )
-    patchcore_size: tuple[PositiveInt, PositiveInt] | None = Field(
-        description="height and width for the rival, px; null leaves it out, with the need of its weights"
-    )
+    seeds: tuple[NonNegativeInt, ...] = Field(min_length=1, description="seeds of the trainings; each is a row")
+    controls: tuple[str, ...] = Field(description="controls that hold no network, by their name in `stages.tools`")
+    rows: tuple[Row, ...] = Field(min_length=1)
 
-
-class Row(NamedTuple):
-    """One model, trained in one way and asked in one way."""
-
-    group: str
-    """Part of the table."""
-    trained: str
-    """A paradigm, `patchcore`, `nothing` (random weights) or `none` (a control without a network)."""
-    inferred: str
-    """A paradigm, `patchcore` or the name of a control."""
-    t_s: int | None = None
-    """In place of the model's own."""
-    scale: float | None = None
-    """In place of the model's own guidance."""
-    t_s_range: tuple[int, int] | None = None
-    """In place of the model's own."""
-    exponent: float | None = None
-    """In place of the model's own, of local guidance."""
+    @model_validator(mode="after")
+    def _rows_fit_together(self) -> "AblationConfig":
+        trained: set[str] = set()
+        seen: set[str] = set()
+        for row in self.rows:
+            if row.file_name in seen:
+                raise ValueError(f"two rows are called `{row.name}`")
+            seen.add(row.file_name)
+            if row.weights_of is None:
+                if row.detector is None or row.untrained:
+                    raise ValueError(f"row `{row.name}` needs `detector`, the kind it trains, or `weights_of`")
+                trained.add(row.name)
+            elif row.weights_of not in trained:
+                raise ValueError(f"row `{row.name}`: no row above it that is trained is called `{row.weights_of}`")
+        return self
 
     @property
-    def name(self) -> str:
-        """Unique in an ablation; a file name."""
-        changes = [
-            *([] if self.t_s is None else [f"-t{self.t_s}"]),
-            *([] if self.t_s_range is None else ["-t{}to{}".format(*self.t_s_range)]),
-            *([] if self.scale is None else [f"-w{self.scale:g}"]),
-            *([] if self.exponent is None else [f"-local{self.exponent:g}"]),
-        ]
-        return f"{self.trained}-as-{self.inferred}{''.join(changes)}"
-
-    @property
-    def label(self) -> str:
-        """For a person."""
-        if self.trained == "none":
-            return self.inferred.replace("_", " ")
-        changes = [
-            *([] if self.t_s is None else [f", t = {self.t_s}"]),
-            *([] if self.t_s_range is None else [", t_s {} to {} by image".format(*self.t_s_range)]),
-            *([] if self.scale is None else [f", w = {self.scale:g}"]),
-            *([] if self.exponent is None else [f", w by pixel, exponent {self.exponent:g}"]),
-        ]
-        return LABELS.get((self.trained, self.inferred), f"{self.trained} as {self.inferred}") + "".join(changes)
+    def kinds(self) -> list[str]:
+        """The kinds of detectors that rows name, each once."""
+        return list(dict.fromkeys(row.detector for row in self.rows if row.detector is not None))
 
 
-LABELS = {
-    ("identity", "identity"): "segmentation alone",
-    (OURS, "identity"): "reconstruction := input",
-    ("nothing", OURS): "random weights",
-    ("patchcore", "patchcore"): "PatchCore-Lite0",
-    (OURS, OURS): "norm-guided",
-    ("one_step", "one_step"): "one-step",
-    ("autoencoder", "autoencoder"): "autoencoder",
-    (OURS, "one_step"): "norm-guided as one-step",
-}
-"""How (trained, inferred) are called; others are named by both."""
+def with_values(settings: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Put values into nested settings by dotted name; neither argument changes.
 
-
-def plan(config: AblationConfig) -> list[Row]:
-    """The rows, each once; those that share a training have the same `trained`.
+    Raises:
+        ValueError: If a name leads nowhere.
 
     Example:
-        >>> few = AblationConfig(
-        ...     seeds=(0,), walks=(), trainings=(), noise_scales=(), guidance_scales=(2.0,), t_s_ranges=(),
-        ...     local_exponents=(), patchcore_size=None
-        ... )
-        >>> [row.label for row in plan(few)][:4]
-        ['norm-guided', 'autoencoder', 'norm-guided as one-step', 'norm-guided, w = 2']
+        >>> with_values({"guidance": {"scale": 0.5, "t_s": 3}}, {"guidance.scale": 2.0})
+        {'guidance': {'scale': 2.0, 't_s': 3}}
     """
-    paradigms = [Row("paradigm", OURS, OURS), Row("paradigm", "autoencoder", "autoencoder")]
-    paradigms += [Row("paradigm", OURS, walk) for walk in config.walks]
-    if "one_step" in config.trainings:
-        paradigms.append(Row("paradigm", "one_step", "one_step"))
-    pairs = [
-        Row("training", trained, inferred)
-        for trained in (OURS, *config.trainings)
-        for inferred in (OURS, "one_step", *config.walks)
-    ]
-    rows = [
-        *paradigms,
-        *pairs,
-        *(Row("noise scale", OURS, "one_step", t_s=t) for t in config.noise_scales),
-        *(Row("noise scale", OURS, OURS, t_s_range=bounds) for bounds in config.t_s_ranges),
-        *(Row("guidance", OURS, OURS, scale=scale) for scale in config.guidance_scales),
-        *(Row("guidance", OURS, OURS, exponent=exponent) for exponent in config.local_exponents),
-        Row("control", "identity", "identity"),
-        Row("control", OURS, "identity"),
-        Row("control", "nothing", OURS),
-        *(Row("control", "none", name) for name in CONTROLS),
-    ]
-    if config.patchcore_size is not None:
-        rows.append(Row("rival", "patchcore", "patchcore"))
-    unique: dict[str, Row] = {}
-    for row in rows:  # a pair may stand among the paradigms already
-        unique.setdefault(row.name, row)
-    return list(unique.values())
+    changed = dict(settings)
+    for name, value in values.items():
+        first, _, rest = name.partition(".")
+        if first not in changed or (rest and not isinstance(changed[first], dict)):
+            raise ValueError(f"there is no `{name}`; expected one of {', '.join(settings)}")
+        changed[first] = with_values(changed[first], {rest: value}) if rest else value
+    return changed

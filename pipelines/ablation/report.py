@@ -17,17 +17,17 @@ SYNTHETIC = "synthetic_"
 
 
 def tabulate(results: list[Result]) -> pd.DataFrame:
-    """One line a row of the plan: means over seeds.
+    """One line per row: means over seeds.
 
     Columns: group, row, seeds; `on` ("real" or "synthetic" defects, of the pixel figures); for each of METRICS its mean
     over seeds, `_sd` (standard deviation over seeds, missing for one), `_low` and `_high` (95 % over test images, mean
     over seeds). A figure that does not exist is missing.
     """
     lines = []
-    for row in dict.fromkeys(result.row for result in results):
-        figures = [result.figures for result in results if result.row == row]
+    for group, name in dict.fromkeys((result.group, result.name) for result in results):
+        figures = [result.figures for result in results if (result.group, result.name) == (group, name)]
         synthetic = any(f"{SYNTHETIC}pixel_ap" in figure for figure in figures)
-        line = {"group": row.group, "row": row.label, "seeds": len(figures), "on": "synthetic" if synthetic else "real"}
+        line = {"group": group, "row": name, "seeds": len(figures), "on": "synthetic" if synthetic else "real"}
         for metric in METRICS:
             key = f"{SYNTHETIC}{metric}" if synthetic and metric.startswith("pixel") else metric
             values = _column(figures, key)
@@ -72,7 +72,7 @@ def _column(figures: list[dict[str, float | None]], key: str) -> pd.Series:
 
 
 def _draw(table: pd.DataFrame, title: str) -> Figure:
-    """Dots with intervals, one line a row, one panel a metric."""
+    """Dots with intervals: one line per row, one panel per metric."""
     figure = Figure(figsize=(12, 1.2 + 0.28 * len(table)), layout="constrained", dpi=120)
     figure.suptitle(title)
     panels = figure.subplots(1, len(METRICS), sharey=True)

@@ -4,18 +4,19 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from diffusionad.base import ModelConfig
 from diffusionad.data.manifest import manifest_digest
+from diffusionad.detectors import load
 from diffusionad.foreground.methods import ForegroundConfig
-from diffusionad.model import ModelConfig
-from diffusionad.patchcore import PatchCoreConfig
 from diffusionad.section import Section
 from diffusionad.training.trainer import TrainingConfig
-from pipelines.ablation.plan import OURS, AblationConfig, Row, plan
+from pipelines.ablation.plan import AblationConfig, Row, with_values
 from stages.common.dataset import DatasetConfig
+from stages.common.detectors import read_model_config
 from stages.download.stage import CACHE, DownloadConfig, download
 from stages.evaluate.stage import EvaluationConfig, evaluate
 from stages.files import write_json
@@ -25,16 +26,17 @@ from stages.paths import CategoryPaths, PathsBelow
 from stages.synthesize.stage import SyntheticSetsConfig, synthesize
 from stages.tools.controls import control
 from stages.tools.variants import write_untrained, write_variant
-from stages.train.fitted import memorise
 from stages.train.selection import OperatingPointConfig
-from stages.train.stage import DetectorChoice, train
+from stages.train.stage import train
 
 SHARED = ("images", "manifest", "foreground", "synthetic")
 """What stages hand on that all rows read."""
+CONTROL = "control"
+"""Part of the table in which the controls without a network stand."""
 
 
 class Settings(NamedTuple):
-    """The sections of params.yaml that an ablation reads."""
+    """The settings that an ablation reads."""
 
     ablation: AblationConfig
     dataset: DatasetConfig
@@ -42,8 +44,8 @@ class Settings(NamedTuple):
     foreground: ForegroundConfig
     synthesis: SyntheticSetsConfig
     size: tuple[int, int]
-    model: ModelConfig
-    patchcore: PatchCoreConfig
+    detectors: Mapping[str, ModelConfig]
+    """Settings of each kind that a row names."""
     training: TrainingConfig
     operating_point: OperatingPointConfig
     evaluation: EvaluationConfig
@@ -52,31 +54,33 @@ class Settings(NamedTuple):
 class Result(NamedTuple):
     """One row with one seed."""
 
-    row: Row
+    group: str
+    """Part of the table."""
+    name: str
     seed: int
     figures: dict[str, Any]
     """metrics.json of the row."""
 
 
 def read_settings(dataset: str, steps: int | None) -> Settings:
-    """Read params.yaml; `steps`, where given, stands in place of its number of training steps.
+    """Read params.yaml and the settings of detectors; `steps`, where given, is the number of training steps instead.
 
     Raises:
-        ValueError: As `read_section`.
+        ValueError: Same as `read_section` and `read_model_config`.
     """
     training = read_section(TrainingConfig, "training")
     if steps is not None:
         every = min(training.validate_every, steps)
         training = training.model_copy(update={"steps": steps, "validate_every": every})
+    ablation = read_section(AblationConfig, "ablation")
     return Settings(
-        read_section(AblationConfig, "ablation"),
+        ablation,
         read_section(DatasetConfig, f"datasets.{dataset}"),
         read_section(DownloadConfig, "download"),
         read_section(ForegroundConfig, "foreground"),
         read_section(SyntheticSetsConfig, "synthesis"),
         read_section(ImageConfig, "image").size,
-        read_section(ModelConfig, "model"),
-        read_section(DetectorChoice, "detector").patchcore,
+        {kind: read_model_config(kind) for kind in ablation.kinds},
         training,
         read_section(OperatingPointConfig, "operating_point"),
         read_section(EvaluationConfig, "evaluation"),
@@ -87,9 +91,9 @@ class Ablation:
     """The scratch folder of one category and what is done there.
 
     Args:
-        settings: Of everything.
+        settings: The settings of all that is run.
         dataset: A key of section `datasets`.
-        category: As the data set calls it.
+        category: The category, as the data set calls it.
         scratch: Holds data, trainings and rows; a run that was stopped goes on from it.
         say: Takes lines of progress.
     """
@@ -99,113 +103,111 @@ class Ablation:
     ) -> None:
         self.settings, self.dataset, self.category = settings, dataset, category
         self.scratch, self.say = scratch, say
+        self._rows = {row.name: row for row in settings.ablation.rows}
 
     def run(self) -> list[Result]:
         """Make what is missing; return every row with every seed.
 
         Raises:
-            ValueError: As the stages.
+            ValueError: Same as the stages, or if the settings of a row are not those of a model.
             FloatingPointError: If a training diverges.
         """
-        rows, seeds = plan(self.settings.ablation), self.settings.ablation.seeds
-        for row in rows:
-            if row.trained not in ("none", "patchcore"):
-                self._model(row)  # before hours of training: a noise scale may lie beyond the last timestep
+        ablation = self.settings.ablation
+        for row in ablation.rows:
+            self._model(row)  # before hours of training: a noise scale may lie beyond the last timestep
         self._prepare_data()
-        results = []
-        for number, (seed, row) in enumerate((seed, row) for seed in seeds for row in rows):
-            head = f"[{number + 1}/{len(seeds) * len(rows)}] {row.label}, seed {seed}"
-            results.append(Result(row, seed, self._figures(row, seed, head)))
+        total = len(ablation.seeds) * (len(ablation.rows) + len(ablation.controls))
+        results: list[Result] = []
+        for seed in ablation.seeds:
+            for row in ablation.rows:
+                figures = self._figures(row, seed, f"[{len(results) + 1}/{total}] {row.name}, seed {seed}")
+                results.append(Result(row.group, row.name, seed, figures))
+            for name in ablation.controls:
+                head = f"[{len(results) + 1}/{total}] {name}, seed {seed}"
+                results.append(Result(CONTROL, name.replace("_", " "), seed, self._control(name, head)))
         return results
 
     def _figures(self, row: Row, seed: int, head: str) -> dict[str, Any]:
-        file = self.scratch / "rows" / f"{row.name}-seed{seed}.json"
-        settings = self._digest(row, seed)
+        trained = self._trained_row(row)
+        settings = [row.name, str(row.untrained), self._training_digest(trained, seed)]
+        digest = _digest(settings, [self.settings.evaluation, self._model(row)])
+        return self._kept(f"{row.file_name}-seed{seed}", digest, head, lambda: self._evaluate(row, seed))
+
+    def _control(self, name: str, head: str) -> dict[str, Any]:
+        size, config = self.settings.size, self.settings.evaluation.figures
+        settings = [name, repr(size), manifest_digest(self._data(size).manifest)]
+        digest = _digest(settings, [self.settings.evaluation, self.settings.synthesis, self.settings.foreground])
+        return self._kept(
+            f"control-{name}", digest, head, lambda: dict(control(name, config, size, paths=self._data(size)))
+        )
+
+    def _kept(self, name: str, settings: str, head: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """The figures of a row, made if they are missing or the settings have changed."""
+        file = self.scratch / "rows" / f"{name}.json"
         if file.exists() and (stored := json.loads(file.read_text(encoding="utf-8")))["settings"] == settings:
             self.say(f"{head}: done before")
             return dict(stored["figures"])
         self.say(head)
-        if row.trained == "none":
-            size, config = self.settings.size, self.settings.evaluation.figures
-            figures = dict(control(row.inferred, config, size, paths=self._data(size)))
-        else:
-            figures = self._evaluate(row, seed)
+        figures = make()
         write_json(file, {"settings": settings, "figures": figures})
         return figures
 
     def _evaluate(self, row: Row, seed: int) -> dict[str, Any]:
-        trained = self._trained(_training(row), seed)
-        paths = self._linked(self.scratch / "row", self._size(row.trained))
-        if row.trained == "nothing":
-            write_untrained(trained, paths.model)
-        elif row.trained == "patchcore":
-            shutil.copytree(trained, paths.model)
+        trained = self._trained_row(row)
+        model = self._trained(trained, seed)
+        paths = self._linked(self.scratch / "row", self._size(trained))
+        if row.untrained:
+            write_untrained(model, paths.model)
         else:
-            write_variant(trained, paths.model, self._model(row))
+            write_variant(model, paths.model, self._model(row))
         evaluate(self.settings.evaluation, paths=paths)
         figures: dict[str, Any] = json.loads(paths.metrics.read_text(encoding="utf-8"))
         shutil.rmtree(self.scratch / "row")
         return figures
 
-    def _trained(self, how: str, seed: int) -> Path:
+    def _trained(self, row: Row, seed: int) -> Path:
         """The folder of a trained model, made if it is missing or its settings have changed."""
-        folder = self.scratch / "trained" / f"{how}-seed{seed}"
-        done, settings = folder / "settings.json", self._training_digest(how, seed)
+        folder = self.scratch / "trained" / f"{row.file_name}-seed{seed}"
+        done, settings = folder / "settings.json", self._training_digest(row, seed)
         made = PathsBelow(self.dataset, self.category, folder).model
         if done.exists() and json.loads(done.read_text(encoding="utf-8")) == settings:
             return made
-        self.say(f"  training {how}, seed {seed}")
+        self.say(f"  training {row.name}, seed {seed}")
         done.unlink(missing_ok=True)
-        paths = self._linked(folder, self._size(how))
-        operating_point = self.settings.operating_point
-        if how == "patchcore":
-            memorise(self._size(how), self.settings.patchcore, operating_point, seed, paths=paths)
-        else:
-            training = self.settings.training.model_copy(update={"seed": seed})
-            model = self._model(Row("", how, how))
-            state = self.scratch / "state" / folder.name  # a training that was killed goes on from it
-            train(self.settings.size, model, training, operating_point, paths=paths, state=state)
+        size = self._size(row)
+        paths = self._linked(folder, size)
+        training = self.settings.training.model_copy(update={"seed": seed})
+        state = self.scratch / "state" / folder.name  # a training that was killed goes on from it
+        train(size, self._model(row), training, self.settings.operating_point, paths=paths, state=state)
         write_json(done, settings)
         return made
 
+    def _trained_row(self, row: Row) -> Row:
+        """The row whose training a row asks: itself, or the one that it names."""
+        return row if row.weights_of is None else self._rows[row.weights_of]
+
     def _model(self, row: Row) -> ModelConfig:
-        model = self.settings.model
-        changes: dict[str, Any] = {"paradigm": row.inferred}
-        guidance = model.guidance
-        if row.t_s is not None:
-            guidance = guidance.model_copy(update={"t_s": row.t_s, "t_b": max(guidance.t_b, row.t_s + 1)})
-        if row.scale is not None:
-            guidance = guidance.model_copy(update={"scale": row.scale})
-        if row.t_s_range is not None:
-            guidance = guidance.model_copy(update={"t_s_range": row.t_s_range})
-        if row.exponent is not None:
-            local = guidance.local.model_copy(update={"exponent": row.exponent})
-            guidance = guidance.model_copy(update={"local": local})
-        settings = model.model_dump() | changes | {"guidance": guidance.model_dump()}
-        return ModelConfig.model_validate(settings)
+        """The settings of a row: those of its kind, or of the row whose weights it asks, changed by its own."""
+        if row.detector is not None:
+            base = self.settings.detectors[row.detector]
+        else:
+            base = self._model(self._trained_row(row))
+        try:
+            settings = with_values(base.model_dump(mode="json"), row.set)
+            return load(base.kind).config.model_validate_json(json.dumps(settings))
+        except ValueError as error:
+            raise ValueError(f"params.yaml: ablation row `{row.name}`: {' '.join(str(error).split())}") from None
 
-    def _size(self, trained: str) -> tuple[int, int]:
-        rivals = self.settings.ablation.patchcore_size
-        return rivals if trained == "patchcore" and rivals is not None else self.settings.size
+    def _size(self, row: Row) -> tuple[int, int]:
+        return row.image_size or self.settings.size
 
-    def _digest(self, row: Row, seed: int) -> str:
-        """Digest of all settings that decide the figures of a row, and of the data."""
-        sections: list[Section] = [self.settings.evaluation]
-        if row.trained not in ("none", "patchcore"):
-            sections.append(self._model(row))
-        return _digest([row.name, self._training_digest(_training(row), seed)], sections)
-
-    def _training_digest(self, how: str, seed: int) -> str:
-        settings, size = self.settings, self._size(how)
-        sections: list[Section] = [settings.synthesis, settings.foreground]
-        if how == "patchcore":
-            sections.append(settings.patchcore)
-        elif how != "none":
-            sections += [self._model(Row("", how, how)), settings.training]
-        return _digest([how, repr(size), str(seed), manifest_digest(self._data(size).manifest)], sections)
+    def _training_digest(self, row: Row, seed: int) -> str:
+        """Digest of all settings that decide the weights of a trained row, and of the data."""
+        settings, size = self.settings, self._size(row)
+        sections = [settings.synthesis, settings.foreground, self._model(row), settings.training]
+        return _digest([repr(size), str(seed), manifest_digest(self._data(size).manifest)], sections)
 
     def _prepare_data(self) -> None:
-        rivals = self.settings.ablation.patchcore_size
         place = self.scratch / "data"
         raw = PathsBelow(self.dataset, self.category, place)
         made_from = hashlib.sha256()
@@ -216,7 +218,7 @@ class Ablation:
             self.say(f"reading {self.dataset}/{self.category}")
             self._fetch(raw)
             write_json(done, made_from.hexdigest())
-        for size in {self.settings.size, rivals or self.settings.size}:
+        for size in {self.settings.size, *map(self._size, self.settings.ablation.rows)}:
             self._synthesize(raw, size, made_from.hexdigest())
 
     def _fetch(self, raw: CategoryPaths) -> None:
@@ -274,12 +276,7 @@ class Ablation:
         return paths
 
 
-def _training(row: Row) -> str:
-    """How the model behind a row is trained; random weights take the shape of one that is."""
-    return OURS if row.trained == "nothing" else row.trained
-
-
-def _digest(texts: list[str], sections: list[Section]) -> str:
+def _digest(texts: Sequence[str], sections: Sequence[Section]) -> str:
     return hashlib.sha256("\n".join([*texts, *(part.model_dump_json() for part in sections)]).encode()).hexdigest()
 
 

@@ -23,6 +23,7 @@ from pipelines.tracking.lineage import LICENCE
 from pipelines.tracking.pages import log_page
 from stages.evaluate.report.page import write_page, write_scripts
 from stages.evaluate.report.review import Answer, Comparison, Review
+from stages.evaluate.report.tiles import has_reconstructions
 from stages.files import atomic_folder
 
 BINS = 40
@@ -78,8 +79,14 @@ def write_comparison(
         kicker=f"Comparison on {len(rows)} test images",
         images=rows[["path", "label", "defect", "width", "height"]].assign(outline=rows["mask"].notna()),
         answers=[
-            _answer(answer["said"][role], answer["figures"][role], labels, *_describe(client, pair.entry, number))
-            for role, number in versions.items()
+            _answer(
+                answer["said"][role],
+                answer["figures"][role],
+                labels,
+                *_describe(client, pair.entry, number),
+                reconstructs=has_reconstructions(folder / PICTURES, place),
+            )
+            for place, (role, number) in enumerate(versions.items())
         ],
         fpr_limit=scoring.fpr_limit,
         comparison=Comparison(scoring.resamples, differences),
@@ -116,6 +123,8 @@ def _answer(
     labels: NDArray[np.int64],
     title: str,
     lineage: Mapping[str, str],
+    *,
+    reconstructs: bool,
 ) -> Answer:
     scores = np.asarray(said["scores"], np.float64)
     roc = pr = Curve(np.empty(0), np.empty(0))
@@ -130,6 +139,7 @@ def _answer(
         curves={"roc": roc, "pr": pr, "pro": Curve(*(np.asarray(axis, np.float64) for axis in said["pro"]))},
         histogram=score_histogram(labels, scores, BINS),
         lineage=lineage,
+        reconstructs=reconstructs,
     )
 
 

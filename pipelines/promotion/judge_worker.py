@@ -19,6 +19,7 @@ from PIL import Image
 from diffusionad.data.images import read_mask
 from diffusionad.data.manifest import manifest_digest, read_manifest
 from diffusionad.data.masks import resize_mask
+from diffusionad.deployment.latency import measure
 from diffusionad.metrics.bootstrap import (
     PairedDifference,
     bootstrap_image_metrics,
@@ -29,7 +30,6 @@ from diffusionad.metrics.bootstrap import (
 from diffusionad.metrics.curves import pro_curve
 from diffusionad.metrics.pixels import sweep_pixels
 from diffusionad.metrics.tally import tally
-from diffusionad.runtime.latency import measure
 from pipelines.promotion.settings import ScoringConfig
 from pipelines.serving.packaging import load_served
 from pipelines.tracking.results import read_json
@@ -153,8 +153,8 @@ def _run(model: PyFuncModel, truth: Truth, pictures: Path | None, place: int) ->
 
     def draw(first: int, prediction: Any) -> None:  # noqa: ANN401  # a class of the artifact's own code
         if pictures is not None:
-            shown = prediction.reconstruction.numpy(), prediction.anomaly_map.numpy()
-            draw_answers(pictures, first, place, *shown, detector.config.threshold)
+            made = None if prediction.reconstruction is None else prediction.reconstruction.numpy()
+            draw_answers(pictures, first, place, made, prediction.anomaly_map.numpy(), detector.config.threshold)
 
     scores, maps = _predict(detector, truth.files, draw)
     size = detector.config.image_size

@@ -3,7 +3,7 @@
 import importlib
 from pathlib import Path
 
-from diffusionad.runtime.parity import ExportConfig
+from diffusionad.deployment.parity import ExportConfig
 from stages.params import read_section
 
 

@@ -17,7 +17,7 @@ def peak_mib(model: Path, variant: Variant, folder: Path | None, batch: int) -> 
     Args:
         model: Folder of the model.
         variant: What runs it.
-        folder: Of the export; None for torch.
+        folder: Folder of the export; None for torch.
         batch: Images at once.
     """
     with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:

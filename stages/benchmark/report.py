@@ -9,12 +9,12 @@ from matplotlib.figure import Figure
 from stages.benchmark.timing import Row
 from stages.files import atomic_file
 
-FIRST = ("name", "paradigm", "runtime", "precision", "threads", "batch")
+FIRST = ("name", "mode", "runtime", "precision", "threads", "batch")
 WIDTH_INCHES = 7.0
 
 
 def write_table(rows: Sequence[Row], path: Path) -> None:
-    """Write a CSV: a line a measurement, with a name that tells it from the others."""
+    """Write a CSV: one line per measurement, with a name that tells it from the others."""
     with atomic_file(path) as draft:
         to_frame(rows).to_csv(draft, index=False)
 
@@ -22,13 +22,13 @@ def write_table(rows: Sequence[Row], path: Path) -> None:
 def to_frame(rows: Sequence[Row]) -> pd.DataFrame:
     """Make a table of the measurements, names first."""
     frame = pd.DataFrame(rows)
-    parts = (frame[column].astype(str) for column in ("paradigm", "runtime", "precision", "threads", "batch"))
+    parts = (frame[column].astype(str) for column in ("mode", "runtime", "precision", "threads", "batch"))
     frame["name"] = ["{} {} {}, {} threads, batch {}".format(*row) for row in zip(*parts, strict=True)]
     return frame[[*FIRST, *(column for column in frame if column not in FIRST)]]
 
 
 def draw_rates(rows: Sequence[Row], path: Path) -> None:
-    """Draw images a second of each measurement as a bar, from the 95th percentile of its time to the median."""
+    """Draw images per second of each measurement as a bar, from the 95th percentile of its time to the median."""
     frame = to_frame(rows).sort_values("images_per_s", kind="stable")
     figure = Figure(figsize=(WIDTH_INCHES, 0.5 + 0.22 * len(frame)), layout="constrained", dpi=120)
     axis = figure.subplots()
@@ -36,7 +36,7 @@ def draw_rates(rows: Sequence[Row], path: Path) -> None:
     axis.barh(frame["name"], frame["images_per_s"], color="#2b6ca3")
     axis.barh(frame["name"], slow, color="#9cc3e0")
     axis.set_xscale("log")
-    axis.set_xlabel("images a second: median, and the slowest of twenty (light)")
+    axis.set_xlabel("images per second: median, and the slowest of twenty (light)")
     axis.tick_params(axis="y", labelsize=7)
     with atomic_file(path) as draft:
         figure.savefig(draft, format="png", metadata={"Software": None})

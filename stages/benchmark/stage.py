@@ -1,4 +1,4 @@
-"""Time the trained model in each way to reconstruct and runtime on this machine."""
+"""Time the trained model in each mode and runtime on this machine."""
 
 import logging
 import os
@@ -11,16 +11,15 @@ from pydantic import Field
 from torch.utils.flop_counter import FlopCounterMode
 
 from diffusionad.data.manifest import read_manifest
+from diffusionad.deployment.export import write_export
 from diffusionad.detector import Detector
-from diffusionad.model import ModelConfig, Paradigm
 from diffusionad.runtime.engines import MODULES, Variant, require
-from diffusionad.runtime.export import write_export
 from diffusionad.runtime.record import machine
 from diffusionad.section import Section
 from stages import command
 from stages.benchmark.peak_memory import peak_mib
 from stages.benchmark.report import draw_rates, write_table
-from stages.benchmark.timing import LONG, Effort, Subject, time_all
+from stages.benchmark.timing import MANY_PASSES, Effort, Subject, time_all
 from stages.files import write_json
 from stages.params import read_section
 from stages.paths import CategoryPaths
@@ -31,7 +30,7 @@ LOG = logging.getLogger(__name__)
 class BenchmarkConfig(Section):
     """Section `benchmark` of params.yaml."""
 
-    batch_sizes: tuple[int, ...] = Field(min_length=1, description="images in a call")
+    batch_sizes: tuple[int, ...] = Field(min_length=1, description="images per call")
     stage: Effort = Field(description="of the DVC stage, which is to be short")
     bench: Effort = Field(description="of `make bench`")
 
@@ -39,8 +38,8 @@ class BenchmarkConfig(Section):
 def benchmark(config: BenchmarkConfig, *, paths: CategoryPaths) -> None:
     """Read the model and test images; write what a prediction costs.
 
-    `paths.benchmark` holds what follows from the model alone: parameters, bytes and multiply-adds of each paradigm, so
-    two machines write the same. `paths.latency` and the table and the figure beside it hold what was measured; DVC
+    `paths.benchmark` holds what follows from the model alone: parameters, bytes and multiply-adds of each mode, so two
+    machines write the same. `paths.latency` and the table and the figure beside it hold what was measured; DVC
     does not track them, because a cache must never hand out the times of another machine or another day.
 
     Of ONNX Runtime and OpenVINO those that are installed are timed, in fp32; `make bench` adds the other precisions.
@@ -49,9 +48,8 @@ def benchmark(config: BenchmarkConfig, *, paths: CategoryPaths) -> None:
         ValueError: If there is no test image.
     """
     detector = Detector.load(paths.model)
-    detectors = for_paradigms(detector)
     images = read_test_images(detector, max(config.batch_sizes), paths)
-    gmac = count_gmac(detectors, images[:1])
+    gmac = count_gmac(detector, images[:1])
     write_json(
         paths.benchmark,
         {
@@ -63,20 +61,20 @@ def benchmark(config: BenchmarkConfig, *, paths: CategoryPaths) -> None:
     )
     with tempfile.TemporaryDirectory() as place:
         subjects = [Subject(Variant("torch", "fp32"), None), *_exports(detector, Path(place))]
-        write_times(config.batch_sizes, config.stage, detectors, subjects, images, gmac, paths)
+        write_times(config.batch_sizes, config.stage, detector, subjects, images, gmac, paths)
 
 
 def write_times(
     batch_sizes: tuple[int, ...],
     effort: Effort,
-    detectors: Mapping[str, Detector],
+    detector: Detector,
     subjects: list[Subject],
     images: torch.Tensor,
     gmac: Mapping[str, float],
     paths: CategoryPaths,
 ) -> None:
-    """Measure; write `paths.latency` and the table and figure beside it. Arguments as of time_all."""
-    calibrations, rows = time_all(effort, batch_sizes, detectors, subjects, images, gmac)
+    """Measure; write `paths.latency` and the table and figure beside it. The arguments are those of `time_all`."""
+    calibrations, rows = time_all(effort, batch_sizes, detector, subjects, images, gmac)
     memory = {}
     if effort.memory:
         memory = {str(subject.variant): _memory(subject, max(batch_sizes), paths) for subject in subjects}
@@ -84,37 +82,16 @@ def write_times(
     draw_rates(rows, paths.latency_figure)
     nested: dict[str, dict[str, dict[str, object]]] = {}
     for row in rows:
-        place = nested.setdefault(row["paradigm"], {}).setdefault(f"{row['runtime']}-{row['precision']}", {})
-        figures = {key: value for key, value in row.items() if key not in ("paradigm", "runtime", "precision")}
+        place = nested.setdefault(row["mode"], {}).setdefault(f"{row['runtime']}-{row['precision']}", {})
+        figures = {key: value for key, value in row.items() if key not in ("mode", "runtime", "precision")}
         place[f"batch_{row['batch']}_threads_{row['threads']}"] = figures
         LOG.info(
             "%-12s %-13s batch %2d, %d threads: %8.1f ms, %7.2f images/s",
-            *(row["paradigm"], f"{row['runtime']}-{row['precision']}", row["batch"], row["threads"]),
+            *(row["mode"], f"{row['runtime']}-{row['precision']}", row["batch"], row["threads"]),
             *(row["ms_p50"], row["images_per_s"]),
         )
     content = {"machine": _machine(), "calibration": [one._asdict() for one in calibrations]}
     write_json(paths.latency, content | {"memory": memory, "predict": nested})
-
-
-def for_paradigms(detector: Detector) -> dict[str, Detector]:
-    """A detector for each way to reconstruct, that of the model first.
-
-    All diffusions share its networks. A network that it lacks has its first weights: its cost does not depend on them,
-    only its answers would.
-    """
-    config = detector.config.model
-    if not isinstance(config, ModelConfig):
-        return dict.fromkeys(detector.paradigms, detector)
-    found = {config.paradigm: detector} | dict.fromkeys(detector.paradigms, detector)
-    others: tuple[Paradigm, ...] = ("norm_guided", "autoencoder")
-    for other in others:
-        if other not in found:
-            changed = detector.config.model_copy(update={"model": config.model_copy(update={"paradigm": other})})
-            with torch.random.fork_rng([]):
-                torch.manual_seed(0)
-                untrained = Detector(changed.build(), changed)
-            found |= dict.fromkeys(untrained.paradigms, untrained)
-    return dict(found)
 
 
 def read_test_images(detector: Detector, count: int, paths: CategoryPaths) -> torch.Tensor:
@@ -135,9 +112,9 @@ def _exports(detector: Detector, folder: Path) -> list[Subject]:
     for variant in (Variant("onnx", "fp32"), Variant("openvino", "fp32")):
         try:
             require(MODULES[variant.runtime], variant.runtime)
-            pipeline = detector.pipeline()
+            form = detector.form()
             (folder / str(variant)).mkdir()
-            write_export(pipeline, variant, (), folder / str(variant))
+            write_export(form, variant, (), folder / str(variant))
         except ValueError as error:
             LOG.info("%s is not timed: %s", variant, error)
             continue
@@ -159,19 +136,28 @@ def _size(subject: Subject, paths: CategoryPaths) -> int:
     return sum(file.stat().st_size for file in subject.folder.iterdir() if file.name != "export.json")
 
 
-def count_gmac(detectors: Mapping[str, Detector], image: torch.Tensor) -> dict[str, float]:
-    """Multiply-adds of one image in 10^9. Counted where it is quick; a long walk is so many passes more of one net."""
-    counted: dict[str, float] = {name: _count(one, image, name) for name, one in detectors.items() if name not in LONG}
-    if "one_step" in counted:
-        a_pass = counted["norm_guided"] - counted["one_step"]
-        for name in LONG:
-            counted[name] = counted["one_step"] + (detectors[name].denoiser_passes(name) - 1) * a_pass
-    return counted
+def count_gmac(detector: Detector, image: torch.Tensor) -> dict[str, float]:
+    """Multiply-adds of one image, shape (1, 3, H, W), in 10^9, by mode.
+
+    Counted where a mode takes few passes. What a pass costs follows from two of those; a long mode is so many passes
+    more than the shortest. Where there are no two of different passes, the long modes are counted too.
+    """
+    passes = {name: mode.passes for name, mode in detector.modes.items()}
+    short = [name for name, count in passes.items() if count <= MANY_PASSES]
+    counted = {name: _count(detector, image, name) for name in short}
+    shortest, longest = (pick(short, key=passes.__getitem__, default="") for pick in (min, max))
+    for name in passes.keys() - set(short):
+        if shortest and passes[longest] > passes[shortest]:
+            a_pass = (counted[longest] - counted[shortest]) / (passes[longest] - passes[shortest])
+            counted[name] = counted[shortest] + (passes[name] - passes[shortest]) * a_pass
+        else:
+            counted[name] = _count(detector, image, name)
+    return {name: counted[name] for name in passes}
 
 
-def _count(detector: Detector, image: torch.Tensor, name: str) -> float:
+def _count(detector: Detector, image: torch.Tensor, mode: str) -> float:
     with FlopCounterMode(display=False) as counter:
-        detector.predict(image, paradigm=detector.paradigms[name])
+        detector.predict(image, mode=mode)
     return float(counter.get_total_flops()) / 2e9
 
 

@@ -1,4 +1,4 @@
-"""Times of a model in each paradigm and runtime, side by side, with what the machine can do beside them."""
+"""Times of a model in each mode and runtime, side by side, with what the machine can do beside them."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,51 +10,50 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from diffusionad.deployment.calibration import Calibration, calibrate
+from diffusionad.deployment.latency import measure
 from diffusionad.detector import Detector
-from diffusionad.runtime.calibration import Calibration, calibrate
 from diffusionad.runtime.engines import Variant, open_engine
-from diffusionad.runtime.latency import measure
 from diffusionad.section import Section
 
-LONG = ("ddim", "iterative")
+MANY_PASSES = 10
+"""A mode of more passes than this is long: it is timed less often."""
 
 
 class Effort(Section):
     """How much is measured: part `stage` or `bench` of section `benchmark`."""
 
-    threads: tuple[int, ...] = Field(min_length=1, description="numbers of threads; 0 is a thread a core")
+    threads: tuple[int, ...] = Field(min_length=1, description="numbers of threads; 0 is one thread per core")
     rounds: int = Field(ge=1, description="timed calls of each kind, taken in turn")
     warmup: int = Field(ge=0, description="calls of each kind before, not timed")
-    long_rounds: int = Field(
-        ge=0, description="the same for `iterative` and `ddim`, many passes each, at the smallest batch; 0: left out"
-    )
+    long_rounds: int = Field(ge=0, description="the same for modes of many passes, at the smallest batch; 0: left out")
     memory: bool = Field(description="whether the most memory is measured too, in a process for each runtime")
 
 
 class Subject(NamedTuple):
-    """One way to run the model's own paradigm."""
+    """One way to run the model's own mode."""
 
     variant: Variant
     folder: Path | None
-    """Of the export; None for torch."""
+    """Where the export is; None for torch."""
 
 
 class Case(NamedTuple):
     """One thing to time."""
 
-    paradigm: str
+    mode: str
     variant: Variant
     detector: Detector
 
 
 Row = dict[str, Any]
-"""paradigm, runtime, precision, threads, batch; times in ms a call, images_per_s, share_of_peak."""
+"""mode, runtime, precision, threads, batch; times in ms per call, images_per_s, share_of_peak."""
 
 
 def time_all(
     effort: Effort,
     batch_sizes: Sequence[int],
-    detectors: Mapping[str, Detector],
+    detector: Detector,
     subjects: Sequence[Subject],
     images: Tensor,
     gmac: Mapping[str, float],
@@ -63,24 +62,24 @@ def time_all(
 
     Args:
         effort: How much.
-        batch_sizes: Images a call.
-        detectors: By torch, for each paradigm; the first is the model itself.
-        subjects: What else runs the model's own paradigm.
-        images: As many as the largest batch.
-        gmac: Multiply-adds an image of each paradigm, in 10^9.
+        batch_sizes: Images per call.
+        detector: The model, run with torch in each of its modes.
+        subjects: What else runs the model's own mode.
+        images: As many as the largest batch, shape (B, 3, H, W).
+        gmac: Multiply-adds per image in 10^9, by mode.
     """
     before, calibrations, rows = torch.get_num_threads(), [], []
     most = max(map(_cores, effort.threads))
     for threads in map(_cores, effort.threads):
         calibrations.append(calibrate(threads))
-        short, long = _cases(detectors, subjects, threads)
+        short, long = _cases(detector, subjects, threads)
         for batch in batch_sizes:
             with_long = threads == most and batch == min(batch_sizes)
             for cases, rounds in ((short, effort.rounds), (long, effort.long_rounds if with_long else 0)):
                 if cases and rounds:
                     warmup = effort.warmup if cases is short else 0
                     for row in _rows(cases, images[:batch], rounds, warmup):
-                        speed = 2 * gmac[row["paradigm"]] * row["images_per_s"]  # GFLOP/s
+                        speed = 2 * gmac[row["mode"]] * row["images_per_s"]  # GFLOP/s
                         # three digits, not three decimals: a small network on busy cores reaches 1e-4
                         share = float(f"{speed / calibrations[-1].gemm_gflops:.3g}")
                         rows.append(row | {"threads": threads, "batch": batch, "share_of_peak": share})
@@ -88,32 +87,29 @@ def time_all(
     return calibrations, rows
 
 
-def _cases(
-    detectors: Mapping[str, Detector], subjects: Sequence[Subject], threads: int
-) -> tuple[list[Case], list[Case]]:
-    own, detector = next(iter(detectors.items()))
+def _cases(detector: Detector, subjects: Sequence[Subject], threads: int) -> tuple[list[Case], list[Case]]:
+    own = next(iter(detector.modes))
     torch_variant = Variant("torch", "fp32")
     exports = [
         Case(own, variant, detector.with_engine(variant, open_engine(folder, variant, threads)))
         for variant, folder in subjects
         if folder is not None
     ]
-    by_torch = [Case(paradigm, torch_variant, one) for paradigm, one in detectors.items()]
-    short = [case for case in by_torch if case.paradigm not in LONG]
-    return short + exports, [case for case in by_torch if case.paradigm in LONG]
+    cases = {True: list[Case](), False: list[Case]()}
+    for name, mode in detector.modes.items():
+        cases[mode.passes > MANY_PASSES].append(Case(name, torch_variant, detector))
+    return cases[False] + exports, cases[True]
 
 
 def _rows(cases: list[Case], images: Tensor, rounds: int, warmup: int) -> Iterator[Row]:
     calls = {
-        f"{case.paradigm} {case.variant}": partial(
-            case.detector.predict, images, paradigm=case.detector.paradigms.get(case.paradigm), batch_size=len(images)
-        )
+        f"{case.mode} {case.variant}": partial(case.detector.predict, images, mode=case.mode, batch_size=len(images))
         for case in cases
     }
     measured = measure(calls, rounds, warmup)
     for case, latency in zip(cases, measured.values(), strict=True):
         yield {
-            "paradigm": case.paradigm,
+            "mode": case.mode,
             **case.variant._asdict(),
             **{name: round(value, 3) for name, value in latency._asdict().items()},
             "images_per_s": round(1000 * len(images) / latency.ms_p50, 2),

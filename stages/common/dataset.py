@@ -5,7 +5,22 @@ from typing import Literal
 from pydantic import Field
 
 from diffusionad.section import Section
-from stages.common.layout_names import Layout
+
+Layout = Literal[
+    "anomalib_folder",
+    "coco",
+    "csv",
+    "dagm",
+    "dtd",
+    "elpv",
+    "folder",
+    "ksdd",
+    "labelme",
+    "magnetic_tile",
+    "visa",
+    "voc",
+]
+"""What a layout may be called; the modules that read them are apart, in stages.download.layouts."""
 
 
 class Source(Section):

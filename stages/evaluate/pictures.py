@@ -1,4 +1,4 @@
-"""Pictures of test images for a person: photograph, reconstruction, anomaly map, overlay."""
+"""Pictures of test images for a person: photograph, reconstruction where there is one, anomaly map, overlay."""
 
 from pathlib import Path
 
@@ -53,7 +53,7 @@ class Gallery:
         self.threshold = threshold
         self._rows, self._count = rows, count
         self._scores: list[float] = []
-        self._kept: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
+        self._kept: dict[int, tuple[NDArray[np.float32] | None, NDArray[np.float32]]] = {}
 
     def add(self, prediction: Prediction) -> None:
         """Take the next images."""
@@ -62,17 +62,21 @@ class Gallery:
         seen = self._rows.iloc[: len(self._scores)].assign(score=self._scores)
         chosen = pd.concat(choose(seen, self.threshold, self._count).values()).index
         new = range(first, len(self._scores))
-        answers = zip(new, prediction.reconstruction.numpy(), prediction.anomaly_map.numpy(), strict=True)
-        fresh = {i: (image.copy(), map_.copy()) for i, image, map_ in answers if i in chosen}
+        made = prediction.reconstruction
+        fresh = {
+            first + i: (None if made is None else made[i].numpy().copy(), prediction.anomaly_map[i].numpy().copy())
+            for i in range(len(new))
+            if first + i in chosen
+        }
         self._kept = {i: answer for i, answer in (self._kept | fresh).items() if i in chosen}
 
-    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The reconstruction (3, H, W) and the anomaly map (H, W), both in [0, 1], of a chosen image."""
+    def __getitem__(self, index: int) -> tuple[NDArray[np.float32] | None, NDArray[np.float32]]:
+        """The reconstruction (3, H, W), if there is one, and the anomaly map (H, W), in [0, 1], of a chosen image."""
         return self._kept[index]
 
 
 def draw_overview(path: Path, gallery: Gallery, rows: pd.DataFrame, images: Path) -> None:
-    """Draw a row of four pictures for each image, with its verdict above.
+    """Draw a row of pictures for each image, with its verdict above.
 
     Args:
         path: PNG to write.
@@ -80,18 +84,20 @@ def draw_overview(path: Path, gallery: Gallery, rows: pd.DataFrame, images: Path
         rows: Columns path, defect, score, is_anomalous, and mask: relative path or missing; its outline is drawn.
         images: Folder that paths are relative to.
     """
-    figure = Figure(figsize=(WIDTH_INCHES, WIDTH_INCHES / 4 * 1.16 * len(rows)), layout="constrained", dpi=120)
-    axes = figure.subplots(len(rows), 4, squeeze=False)
+    columns = 3 if gallery[rows.index[0]][0] is None else 4
+    figure = Figure(figsize=(WIDTH_INCHES, WIDTH_INCHES / columns * 1.16 * len(rows)), layout="constrained", dpi=120)
+    axes = figure.subplots(len(rows), columns, squeeze=False)
     for line, index, row in zip(axes, rows.index, rows.to_dict("records"), strict=True):
         photograph = read_image(images / row["path"], None)
         reconstruction, anomaly_map = gallery[index]
         outline = read_mask(images / row["mask"], None) if isinstance(row["mask"], str) else None
         verdict = "anomalous" if row["is_anomalous"] else "normal"
-        _draw_line(line, photograph, reconstruction.transpose(1, 2, 0), anomaly_map, gallery.threshold, outline)
+        _draw_line(line, photograph, reconstruction, anomaly_map, gallery.threshold, outline)
         line[0].set_title(f"{Path(row['path']).stem} ({row['defect']})", fontsize=8, loc="left")
-        line[1].set_title("reconstruction", fontsize=8, loc="left")
-        line[2].set_title("anomaly map", fontsize=8, loc="left")
-        line[3].set_title(f"score {row['score']:.3f}: {verdict}", fontsize=8, loc="left")
+        if reconstruction is not None:
+            line[1].set_title("reconstruction", fontsize=8, loc="left")
+        line[-2].set_title("anomaly map", fontsize=8, loc="left")
+        line[-1].set_title(f"score {row['score']:.3f}: {verdict}", fontsize=8, loc="left")
     # Without a date and a version, the same picture has the same bytes.
     figure.savefig(path, metadata={"Software": None})
 
@@ -99,17 +105,18 @@ def draw_overview(path: Path, gallery: Gallery, rows: pd.DataFrame, images: Path
 def _draw_line(
     axes: NDArray[np.object_],
     photograph: NDArray[np.float32],
-    reconstruction: NDArray[np.float32],
+    reconstruction: NDArray[np.float32] | None,
     anomaly_map: NDArray[np.float32],
     threshold: float,
     outline: NDArray[np.bool_] | None,
 ) -> None:
     enlarged = resize_image(anomaly_map[..., None], photograph.shape[:2])[..., 0]
     axes[0].imshow(photograph)
-    axes[1].imshow(reconstruction)
-    axes[2].imshow(anomaly_map, cmap=HEAT, vmin=0, vmax=colour_limit(threshold))
-    axes[3].imshow(overlay(photograph, enlarged, threshold))
+    if reconstruction is not None:
+        axes[1].imshow(reconstruction.transpose(1, 2, 0))
+    axes[-2].imshow(anomaly_map, cmap=HEAT, vmin=0, vmax=colour_limit(threshold))
+    axes[-1].imshow(overlay(photograph, enlarged, threshold))
     if outline is not None:
-        axes[3].contour(outline, levels=[0.5], colors="white", linewidths=0.8)
+        axes[-1].contour(outline, levels=[0.5], colors="white", linewidths=0.8)
     for axis in axes:
         axis.set_axis_off()

@@ -109,8 +109,8 @@ def _score(
             maps.write(prediction.mask_logits.numpy())
             gallery.add(prediction)
             draw_photographs(page, start, files, masks[start : start + BATCH])
-            answers = prediction.reconstruction.numpy(), prediction.anomaly_map.numpy()
-            draw_answers(page, start, 0, *answers, detector.config.threshold)
+            made = None if prediction.reconstruction is None else prediction.reconstruction.numpy()
+            draw_answers(page, start, 0, made, prediction.anomaly_map.numpy(), detector.config.threshold)
     score = np.concatenate(scores)
     table = rows[["path", "sha256", "label", "defect"]]
     return table.assign(score=score, is_anomalous=score >= detector.config.threshold)

@@ -7,12 +7,12 @@ stage `benchmark` left are replaced by the longer table.
 import logging
 from pathlib import Path
 
+from diffusionad.deployment.parity import ExportConfig
 from diffusionad.detector import CONFIG, WEIGHTS, Detector
 from diffusionad.runtime.engines import EXPORTS, Variant
-from diffusionad.runtime.parity import ExportConfig
 from diffusionad.runtime.record import digest_of, read_record
 from stages import command
-from stages.benchmark.stage import BenchmarkConfig, count_gmac, for_paradigms, read_test_images, write_times
+from stages.benchmark.stage import BenchmarkConfig, count_gmac, read_test_images, write_times
 from stages.benchmark.timing import Subject
 from stages.params import read_section
 from stages.paths import CategoryPaths
@@ -24,10 +24,9 @@ LOG = logging.getLogger(__name__)
 def bench(config: BenchmarkConfig, exports: ExportConfig, *, paths: CategoryPaths) -> None:
     """Export what can be exported and time it; write what stage `benchmark` writes of times."""
     detector = Detector.load(paths.model)
-    detectors = for_paradigms(detector)
     images = read_test_images(detector, max(config.batch_sizes), paths)
     subjects = [Subject(Variant("torch", "fp32"), None), *export_all(exports, paths)]
-    write_times(config.batch_sizes, config.bench, detectors, subjects, images, count_gmac(detectors, images[:1]), paths)
+    write_times(config.batch_sizes, config.bench, detector, subjects, images, count_gmac(detector, images[:1]), paths)
 
 
 def export_all(config: ExportConfig, paths: CategoryPaths) -> list[Subject]:

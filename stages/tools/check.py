@@ -10,28 +10,34 @@ from pathlib import Path
 import torch
 from ruamel.yaml import YAML
 
+from diffusionad.deployment.parity import ExportConfig
+from diffusionad.detectors import load
 from diffusionad.foreground.methods import ForegroundConfig
-from diffusionad.model import DiffusionAD, ModelConfig
-from diffusionad.runtime.parity import ExportConfig
 from diffusionad.section import Section
 from diffusionad.training.trainer import TrainingConfig
 from stages.benchmark.stage import BenchmarkConfig
 from stages.command import leave_at_once
 from stages.common.dataset import DatasetConfig
+from stages.common.detectors import read_model_config
 from stages.download.stage import DownloadConfig
 from stages.evaluate.stage import EvaluationConfig
-from stages.params import PARAMS, ImageConfig, read_category, read_section
+from stages.params import (
+    PARAMS,
+    ImageConfig,
+    detector_file,
+    read_category,
+    read_detector_kind,
+    read_image_size,
+    read_section,
+)
 from stages.synthesize.stage import SyntheticSetsConfig
 from stages.train.selection import OperatingPointConfig
-from stages.train.stage import DetectorChoice
 
 SECTIONS: dict[str, type[Section]] = {
     "download": DownloadConfig,
     "foreground": ForegroundConfig,
     "image": ImageConfig,
     "synthesis": SyntheticSetsConfig,
-    "detector": DetectorChoice,
-    "model": ModelConfig,
     "training": TrainingConfig,
     "operating_point": OperatingPointConfig,
     "evaluation": EvaluationConfig,
@@ -41,11 +47,10 @@ SECTIONS: dict[str, type[Section]] = {
 
 
 def faults(path: Path = PARAMS) -> Iterator[str]:
-    """Yield a line for each section that cannot be read, and for networks that these settings cannot build."""
-    sound: dict[str, Section] = {}
+    """Yield a line for each section and file that cannot be read, and for networks that the settings cannot build."""
     for name, kind in SECTIONS.items():
         try:
-            sound[name] = read_section(kind, name, path)
+            read_section(kind, name, path)
         except ValueError as error:
             yield str(error)
     for key in YAML(typ="safe").load(path).get("categories") or {}:
@@ -53,14 +58,25 @@ def faults(path: Path = PARAMS) -> Iterator[str]:
             read_section(DatasetConfig, f"datasets.{read_category(key, path).dataset}", path)
         except ValueError as error:
             yield str(error)
-    model, image = sound.get("model"), sound.get("image")
-    if isinstance(model, ModelConfig) and isinstance(image, ImageConfig):
         try:
-            # Shapes without memory: all that can be refused is refused, and nothing is computed.
-            with torch.device("meta"):
-                DiffusionAD(model, image.size)
+            _build(key, path)
         except ValueError as error:
-            yield f"{path}: `model`: {error}"
+            yield str(error)
+
+
+def _build(key: str, path: Path) -> None:
+    """Build the networks of a category, in shapes without memory: all that can be refused is, and nothing is computed.
+
+    Raises:
+        ValueError: If its detector does not exist, cannot be read or cannot be built at the size of its images.
+    """
+    kind = read_detector_kind(key, path)
+    config, size = read_model_config(kind, path), read_image_size(key, path)
+    try:
+        with torch.device("meta"):
+            load(kind).model(config, size)
+    except ValueError as error:
+        raise ValueError(f"{detector_file(kind, path)}: for `categories.{key}`: {error}") from None
 
 
 def main() -> None:

@@ -17,29 +17,30 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from diffusionad.base import Form
+from diffusionad.deployment.calibration import calibrate
+from diffusionad.deployment.export import write_onnx
+from diffusionad.deployment.latency import Latency
+from diffusionad.deployment.latency import measure as measure_by
+from diffusionad.deployment.parity import ExportConfig
 from diffusionad.detector import Detector
+from diffusionad.detectors.diffusionad.form import GuidedForm
+from diffusionad.detectors.diffusionad.model import DiffusionAD, DiffusionADConfig
 from diffusionad.metrics.ranking import pixel_metrics
-from diffusionad.model import DiffusionAD, ModelConfig, Paradigm
-from diffusionad.networks.layout import lay_out
-from diffusionad.runtime.calibration import calibrate
-from diffusionad.runtime.engines import Engine, Precision, Runtime, Variant, has_bf16, open_engine, torch_engine
-from diffusionad.runtime.export import write_onnx
-from diffusionad.runtime.latency import Latency
-from diffusionad.runtime.latency import measure as measure_by
-from diffusionad.runtime.parity import ExportConfig
-from diffusionad.runtime.pipeline import Pipeline
+from diffusionad.networks.layout import has_bf16, lay_out
+from diffusionad.runtime.engines import Engine, Precision, Runtime, Variant, open_engine, torch_engine
 from diffusionad.runtime.record import machine
 from diffusionad.synthesis.blend import SynthesisConfig, synthesize
 from diffusionad.synthesis.textures import Textures
 from diffusionad.training.trainer import Batch, Trainer, TrainingConfig
 from stages import command
 from stages.files import write_json
-from stages.params import PARAMS, S, read_section
+from stages.params import PARAMS, detector_file, read_section, read_settings
 from stages.paths import CategoryPaths
-from stages.tools import plain_implementations as rivals
+from stages.tools import plain_implementations as plainly
 from stages.tools.bench import export_all
 from stages.tools.evaluation_memory import peak_of_maps
-from stages.tools.settings import lay_over
+from stages.tools.settings import copy_settings, lay_over
 
 LOG = logging.getLogger(__name__)
 
@@ -74,15 +75,15 @@ def paper(_paths: CategoryPaths) -> list[Claim]:
     with tempfile.TemporaryDirectory() as place:
         model = _of_the_paper(Path(place)).eval()
         images, noise = _inputs(1, (SIDE, SIDE))
-        calls: dict[str, Callable[[], object]] = {"authors": rivals.two_passes(model, images, noise)}
-        pipeline = Pipeline(model, "norm_guided")
-        engines: dict[str, Engine] = {"onnx-fp32": _opened(pipeline, "onnx", Path(place))}
-        engines["openvino-fp32"] = _opened(pipeline, "openvino", Path(place))
+        calls: dict[str, Callable[[], object]] = {"authors": plainly.two_passes(model, images, noise)}
+        form = _guided(model)
+        engines: dict[str, Engine] = {"onnx-fp32": _opened(form, "onnx", Path(place))}
+        engines["openvino-fp32"] = _opened(form, "openvino", Path(place))
         lay_out(model, images.device)
-        engines["torch-fp32"] = torch_engine(Pipeline(model, "norm_guided"))
+        engines["torch-fp32"] = torch_engine(_guided(model))
         if has_bf16():
-            engines["torch-bf16"] = torch_engine(Pipeline(model, "norm_guided"), "bf16")
-            engines["openvino-bf16"] = _opened(pipeline, "openvino", Path(place), "bf16")
+            engines["torch-bf16"] = torch_engine(_guided(model), "bf16")
+            engines["openvino-bf16"] = _opened(form, "openvino", Path(place), "bf16")
         calls |= {name: _bind(engine, images, noise) for name, engine in engines.items()}
         times = measure(calls, LONG_ROUNDS, 1)
     return [
@@ -99,19 +100,19 @@ def gpu(_paths: CategoryPaths) -> list[Claim]:
         raise ValueError("CLAIMS: torch finds no GPU here, which part `gpu` is about; leave it out")
     with tempfile.TemporaryDirectory() as place:
         model = _of_the_paper(Path(place)).cuda().eval()
-        training = _section_of_the_paper(TrainingConfig, "training", Path(place))
+        training = read_section(TrainingConfig, "training", _settings_of_the_paper(Path(place)))
     claims = []
     for batch in (1, training.batch_size):
         images, noise = _inputs(batch, (SIDE, SIDE))
-        calls: dict[str, Callable[[], object]] = {"authors": rivals.two_passes(model, images.cuda(), noise.cuda())}
+        calls: dict[str, Callable[[], object]] = {"authors": plainly.two_passes(model, images.cuda(), noise.cuda())}
         for precision in PRECISIONS:
-            calls[precision] = _bind(torch_engine(Pipeline(model, "norm_guided"), precision), images, noise)
+            calls[precision] = _bind(torch_engine(_guided(model), precision), images, noise)
         for name, took in _wall(calls, ROUNDS, 3).items():
             what = f"paper's architecture on a GPU, {name}, batch {batch}"
             claims.append(Claim(what, "", "images/s", batch / took.ms_p50 * 1000, took.spread))
     x_0, noise = _inputs(1, (SIDE, SIDE))[0].cuda(), torch.randn(1, 3, SIDE, SIDE, device="cuda")
-    names: tuple[Paradigm, ...] = ("one_step", "norm_guided", "ddim", "iterative")
-    walk = {name: rivals.reconstructing(model, x_0, noise, name) for name in names}
+    names = ("one_step", "norm_guided", "ddim", "iterative")
+    walk = {name: plainly.reconstructing(model, x_0, noise, name) for name in names}
     times = _wall({name: walk[name] for name in names[:2]}, ROUNDS, 3)
     times |= _wall({name: walk[name] for name in names[2:]}, 1, 0)
     one = times.pop("one_step")
@@ -122,7 +123,7 @@ def gpu(_paths: CategoryPaths) -> list[Claim]:
 
 def _training_on_gpu(model: DiffusionAD, training: TrainingConfig) -> list[Claim]:
     batch = _batch(training.batch_size)
-    trainer = Trainer(model, training)
+    trainer = Trainer(model, model.phases[0], training)
     torch.cuda.reset_peak_memory_stats()
     step = _wall({"step": lambda: trainer.train_step(batch)}, ROUNDS, 3)["step"]
     peak = torch.cuda.max_memory_allocated() / 2**30
@@ -156,8 +157,8 @@ def starter(paths: CategoryPaths) -> list[Claim]:
     detector = Detector.load(paths.model)
     images, noise = _inputs(1, detector.config.image_size)
     threads = torch.get_num_threads()
-    calls: dict[str, Callable[[], object]] = {"authors": rivals.plain(rivals.rebuild(detector), images, noise)}
-    engines = {"torch-fp32": torch_engine(detector.pipeline())}
+    calls: dict[str, Callable[[], object]] = {"authors": plainly.plain(plainly.rebuild(detector), images, noise)}
+    engines = {"torch-fp32": torch_engine(detector.form())}
     for variant, folder in export_all(read_section(ExportConfig, "export"), paths):
         if folder is not None:
             engines[str(variant)] = open_engine(folder, variant, threads)
@@ -169,11 +170,10 @@ def starter(paths: CategoryPaths) -> list[Claim]:
 def walks(paths: CategoryPaths) -> list[Claim]:
     """One step against many, and against the guided one; the reconstruction alone."""
     detector = Detector.load(paths.model)
-    names: tuple[Paradigm, ...] = ("one_step", "norm_guided", "ddim")
-    times = measure({name: rivals.reconstruction(detector, name) for name in names}, ROUNDS, 2)
-    times |= measure({"iterative": rivals.reconstruction(detector, "iterative")}, 1, 0)
-    long: tuple[Paradigm, ...] = ("ddim", "iterative")
-    passes = {name: detector.denoiser_passes(name) for name in long}
+    names = ("one_step", "norm_guided", "ddim")
+    times = measure({name: plainly.reconstruction(detector, name) for name in names}, ROUNDS, 2)
+    times |= measure({"iterative": plainly.reconstruction(detector, "iterative")}, 1, 0)
+    passes = {name: detector.modes[name].passes for name in ("ddim", "iterative")}
     one = times["one_step"].ms_p50
     rows = [
         Claim(
@@ -187,11 +187,11 @@ def walks(paths: CategoryPaths) -> list[Claim]:
 
 def metrics(_paths: CategoryPaths) -> list[Claim]:
     """All pixel figures of 100 maps at 256 px, exact, against scikit-learn and a PRO loop over 200 thresholds."""
-    maps, masks = rivals.random_maps(MAPS, SIDE, seed=0)
+    maps, masks = plainly.random_maps(MAPS, SIDE, seed=0)
     calls: dict[str, Callable[[], object]] = {
-        "authors": lambda: rivals.slow_metrics(maps, masks),
+        "authors": lambda: plainly.slow_metrics(maps, masks),
         "ours": lambda: pixel_metrics(maps, masks, 0.3),
-        "tally": lambda: rivals.tallied_metrics(maps, masks),
+        "tally": lambda: plainly.tallied_metrics(maps, masks),
     }
     times = measure(calls, LONG_ROUNDS, 1)
     against = f"scikit-learn and a PRO loop, {times['authors'].ms_p50 / 1000:.1f} s"
@@ -205,7 +205,9 @@ def synthesis(paths: CategoryPaths) -> list[Claim]:
     """One synthetic anomaly at 256 px against a training step's share an image, the starter's networks at that size."""
     config = SynthesisConfig.model_validate_json((paths.synthetic / "settings.json").read_bytes())
     training = read_section(TrainingConfig, "training")
-    trainer = Trainer(DiffusionAD(read_section(ModelConfig, "model"), (SIDE, SIDE)), training)
+    settings = read_settings(DiffusionADConfig, detector_file("diffusionad"), {"kind": "diffusionad"})
+    model = DiffusionAD(settings, (SIDE, SIDE))
+    trainer = Trainer(model, model.phases[0], training)
     step = _batch(training.batch_size)
     textures, rng = Textures(config.textures, (SIDE, SIDE)), np.random.default_rng(0)
     normal, everywhere = step.images[0].permute(1, 2, 0).numpy(), np.ones((SIDE, SIDE), np.bool_)
@@ -278,24 +280,29 @@ def _bind(engine: Engine, images: torch.Tensor, noise: torch.Tensor) -> Callable
     return lambda: engine(images, noise)
 
 
-def _opened(pipeline: Pipeline, runtime: Runtime, place: Path, precision: Precision = "fp32") -> Engine:
+def _opened(form: Form, runtime: Runtime, place: Path, precision: Precision = "fp32") -> Engine:
     if not (place / "model.onnx").exists():
-        write_onnx(pipeline, place / "model.onnx")
+        write_onnx(form, place / "model.onnx")
     return open_engine(place, Variant(runtime, precision), torch.get_num_threads())
 
 
 def _of_the_paper(place: Path) -> DiffusionAD:
     """The paper's architecture with random weights."""
     torch.manual_seed(0)
-    return DiffusionAD(_section_of_the_paper(ModelConfig, "model", place), (SIDE, SIDE))
+    settings = detector_file("diffusionad", _settings_of_the_paper(place))
+    return DiffusionAD(read_settings(DiffusionADConfig, settings, {"kind": "diffusionad"}), (SIDE, SIDE))
 
 
-def _section_of_the_paper(kind: type[S], name: str, place: Path) -> S:
-    params = place / "params.yaml"
+def _guided(model: DiffusionAD) -> GuidedForm:
+    return GuidedForm(model, (model.config.guidance.t_s, model.config.guidance.t_b))
+
+
+def _settings_of_the_paper(place: Path) -> Path:
+    params = place / PARAMS.name
     if not params.exists():
-        params.write_bytes(PARAMS.read_bytes())
+        copy_settings(PARAMS, place)
         lay_over(PAPER, params)
-    return read_section(kind, name, params)
+    return params
 
 
 def _ratio(what: str, against: str, times: Mapping[str, Latency], name: str) -> Claim:

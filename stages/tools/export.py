@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diffusionad.data.manifest import manifest_digest, read_manifest
+from diffusionad.deployment.export import write_export
+from diffusionad.deployment.latency import Latency, measure
+from diffusionad.deployment.parity import Agreement, Answers, ExportConfig, check, compare
 from diffusionad.detector import CONFIG, WEIGHTS, Detector
 from diffusionad.runtime.engines import EXPORTS, MODULES, Variant, open_engine, require
-from diffusionad.runtime.export import write_export
-from diffusionad.runtime.latency import Latency, measure
-from diffusionad.runtime.parity import Agreement, Answers, ExportConfig, check, compare
 from diffusionad.runtime.record import RECORD, Record, digest_of, machine
 from stages.common.sheets import spread
 from stages.common.synthetic import read_synthetic
@@ -59,11 +59,11 @@ def export(config: ExportConfig, variant: Variant, *, model: Path, out: Path) ->
         raise ValueError(f"{variant}: cannot be exported; expected one of {known}")
     require(MODULES[variant.runtime], variant.runtime)
     detector = Detector.load(model)
-    pipeline = detector.pipeline()
+    form = detector.form()
     material = read_material(config, detector)
     samples = [image[None] for image in material.calibration]
     with atomic_folder(out / str(variant)) as draft:
-        write_export(pipeline, variant, [(one, detector.noise(one, pipeline.timesteps)) for one in samples], draft)
+        write_export(form, variant, [(one, detector.noise(one, form.noise_keys)) for one in samples], draft)
         exported = detector.with_engine(variant, open_engine(draft, variant, torch.get_num_threads()))
         agreement = _judge(config, material, exported, detector)
         image = material.validation[:1]

@@ -1,20 +1,20 @@
 """A checkpoint of the authors' public implementation -> a folder that `Detector.load` opens."""
 
 import logging
-import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from diffusionad.detector import Detector, DetectorConfig
-from diffusionad.model import DiffusionAD, ModelConfig
-from diffusionad.reference import MULTIPLIERS, Reference, check_fit, read_reference
+from diffusionad.detectors.diffusionad.model import DiffusionAD, DiffusionADConfig
+from diffusionad.detectors.diffusionad.reference import MULTIPLIERS, Reference, check_fit, read_reference
 from stages.files import atomic_folder
-from stages.params import PARAMS, read_section
-from stages.tools.settings import lay_over
+from stages.params import PARAMS, detector_file, read_settings
+from stages.tools.settings import copy_settings, lay_over
 
 LOG = logging.getLogger(__name__)
 PAPER = Path("params/paper.yaml")
+KIND = "diffusionad"
 TOP_K = 50
 """Pixels whose mean is the image score, at any size."""
 THRESHOLD = 0.5
@@ -57,11 +57,11 @@ def import_reference(checkpoint: Path, folder: Path, *, params: Path = PARAMS, p
     return config
 
 
-def _published(params: Path, paper: Path) -> ModelConfig:
+def _published(params: Path, paper: Path) -> DiffusionADConfig:
     with tempfile.TemporaryDirectory() as place:
-        laid_over = Path(shutil.copy(params, place))
+        laid_over = copy_settings(params, Path(place))
         lay_over(paper, laid_over)
-        return read_section(ModelConfig, "model", laid_over)
+        return read_settings(DiffusionADConfig, detector_file(KIND, laid_over), {"kind": KIND})
 
 
 def _size(args: dict[str, Any]) -> tuple[int, int]:
@@ -69,7 +69,7 @@ def _size(args: dict[str, Any]) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def _model(published: ModelConfig, reference: Reference, size: tuple[int, int]) -> ModelConfig:
+def _model(published: DiffusionADConfig, reference: Reference, size: tuple[int, int]) -> DiffusionADConfig:
     args = reference.args
     multipliers = args.get("channel_mults") or MULTIPLIERS.get(size[0])
     if multipliers is None:
@@ -91,4 +91,4 @@ def _model(published: ModelConfig, reference: Reference, size: tuple[int, int]) 
     }
     settings["segmenter"]["base_channels"] = len(reference.segmenter["encoder.0.0.weight"])
     settings["top_k_fraction"] = TOP_K / (size[0] * size[1])
-    return ModelConfig.model_validate(settings, strict=False)
+    return DiffusionADConfig.model_validate(settings, strict=False)

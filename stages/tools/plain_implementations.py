@@ -10,11 +10,12 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor
 
 from diffusionad.detector import Detector
+from diffusionad.detectors.diffusionad.guidance import one_step, reconstruct
+from diffusionad.detectors.diffusionad.model import DiffusionAD
 from diffusionad.diffusion.process import predict_x_0, q_sample
 from diffusionad.metrics.pro import pro
 from diffusionad.metrics.sweep import auroc, average_precision, f1
 from diffusionad.metrics.tally import sweep_tally, tally
-from diffusionad.model import DiffusionAD, Paradigm
 from diffusionad.networks.layout import lay_out
 
 THRESHOLDS = 200
@@ -25,7 +26,7 @@ Marks = NDArray[np.bool_]
 
 
 def two_passes(model: DiffusionAD, images: Tensor, noise: Tensor) -> Callable[[], Tensor]:
-    """The authors' formulation: a pass a noise level, eqs. (7) and (8) as written, NCHW, fp32; autograd off."""
+    """The authors' formulation: one pass per noise level, eqs. (7) and (8) as written, NCHW, fp32; autograd off."""
     guidance, schedule = model.config.guidance, model.schedule
     t_s, t_b = (torch.full((len(images),), t) for t in (guidance.t_s, guidance.t_b))
 
@@ -46,12 +47,11 @@ def two_passes(model: DiffusionAD, images: Tensor, noise: Tensor) -> Callable[[]
 
 def plain(model: DiffusionAD, images: Tensor, noise: Tensor) -> Callable[[], Tensor]:
     """The model as torch runs it when nothing is done for speed: fp32, NCHW, autograd off."""
-    levels = dict(zip((model.config.guidance.t_s, model.config.guidance.t_b), noise, strict=True))
 
     @torch.inference_mode()
     def call() -> Tensor:
         x_0 = model.to_range(images)
-        return torch.sigmoid(model.segment(x_0, model.reconstruct(x_0, levels.__getitem__)))
+        return torch.sigmoid(model.segment(x_0, guided(model, x_0, noise[0], noise[1])))
 
     return call
 
@@ -71,23 +71,50 @@ def rebuild(detector: Detector) -> DiffusionAD:
     return model.eval()
 
 
-def reconstruction(detector: Detector, paradigm: Paradigm) -> Callable[[], Tensor]:
+def guided(model: DiffusionAD, x_0: Tensor, epsilon_s: Tensor, epsilon_b: Tensor) -> Tensor:
+    """Norm guidance as in training, with nothing worked out before; all tensors of shape (B, C, H, W)."""
+    guidance = model.config.guidance
+    t_s, t_b = (torch.full((len(x_0),), t) for t in (guidance.t_s, guidance.t_b))
+    return reconstruct(
+        *(model.denoise, model.schedule, guidance.scale, x_0, t_s, t_b, epsilon_s, epsilon_b, guidance.local)
+    ).x_0_hat
+
+
+def reconstruction(detector: Detector, mode: str) -> Callable[[], Tensor]:
     """The reconstruction of one image alone, by torch with channels last."""
     x_0 = torch.rand(1, 3, *detector.config.image_size, generator=torch.Generator().manual_seed(0))
     noise = torch.randn(x_0.shape, generator=torch.Generator().manual_seed(1))
     model = rebuild(detector)
     lay_out(model, x_0.device)
-    return reconstructing(model, x_0, noise, paradigm)
+    return reconstructing(model, x_0, noise, mode)
 
 
-def reconstructing(model: DiffusionAD, x_0: Tensor, noise: Tensor, paradigm: Paradigm) -> Callable[[], Tensor]:
-    """The reconstruction of x_0 alone by a model as it lies; every noise is the one given."""
+def reconstructing(model: DiffusionAD, x_0: Tensor, noise: Tensor, mode: str) -> Callable[[], Tensor]:
+    """The reconstruction of x_0 alone, by a model in its present layout; every noise is the one given."""
+    t_s = torch.full((len(x_0),), model.config.guidance.t_s)
 
     @torch.inference_mode()
     def call() -> Tensor:
-        return model.reconstruct(x_0, lambda _key: noise, paradigm)
+        if mode == "norm_guided":
+            return guided(model, x_0, noise, noise)
+        if mode == "one_step":
+            return one_step(model.denoise, model.schedule, x_0, t_s, noise).clamp(-1, 1)
+        return model.walk(x_0, _Same(noise), mode)
 
     return call
+
+
+class _Same:
+    """One noise for every key."""
+
+    def __init__(self, noise: Tensor) -> None:
+        self._noise = noise
+
+    def __call__(self, key: int) -> Tensor:  # noqa: ARG002  # the same for all
+        return self._noise
+
+    def generators(self, key: int) -> list[torch.Generator]:  # noqa: ARG002
+        return [torch.Generator() for _ in self._noise]
 
 
 def random_maps(count: int, side: int, seed: int) -> tuple[Arrays, Marks]:

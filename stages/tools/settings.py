@@ -1,5 +1,6 @@
 """Lay a profile over params.yaml: `diffusionad settings apply params/paper.yaml`."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -7,21 +8,26 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from stages.files import atomic_file
-from stages.params import PARAMS
+from stages.params import DETECTORS, PARAMS, detector_file
+
+SECTION = "detectors"
+"""Section of a profile that is laid over the settings of detectors."""
 
 
 def lay_over(profile: Path, params: Path = PARAMS) -> list[str]:
-    """Write the values of a profile into params.yaml; comments and other values stay.
+    """Write the values of a profile into params.yaml and the settings of detectors; comments and other values stay.
 
     Args:
-        profile: YAML with a part of the keys of params.yaml; `categories` and `datasets` may bring new ones.
-        params: The file to change.
+        profile: YAML with a part of the keys of params.yaml; `categories` and `datasets` may bring new ones. Below
+            `detectors.KIND` it holds a part of the keys of params/detectors/KIND.yaml.
+        params: The file to change; the settings of detectors stand beside it.
 
     Returns:
         The keys whose values changed, as `section.key`.
 
     Raises:
-        ValueError: If a file is missing or not YAML, or the profile has a key that params.yaml does not have.
+        ValueError: If a file is missing or not YAML, or the profile has a key that its file does not have. Nothing is
+            written then.
     """
     yaml = YAML()
     yaml.width = 120
@@ -30,21 +36,35 @@ def lay_over(profile: Path, params: Path = PARAMS) -> list[str]:
     yaml.representer.add_representer(
         type(None), lambda writer, _: writer.represent_scalar("tag:yaml.org,2002:null", "null")
     )
-    settings, values = _load(yaml, params), _load(yaml, profile)
-    changed = _merge(settings, values, profile, [])
-    with atomic_file(params) as draft:
-        yaml.dump(settings, draft)
+    values = _load(yaml, profile)
+    detectors = values.pop(SECTION, {})
+    files = {params: _load(yaml, params)}
+    changed = _merge(files[params], values, profile, params.name, [])
+    for kind, settings in detectors.items():
+        file = detector_file(kind, params)
+        files[file] = _load(yaml, file)
+        parts = _merge(files[file], settings, profile, f"{DETECTORS.as_posix()}/{file.name}", [])
+        changed += [f"{SECTION}.{kind}.{key}" for key in parts]
+    for file, content in files.items():
+        with atomic_file(file) as draft:
+            yaml.dump(content, draft)
     return changed
 
 
-def _merge(settings: Any, values: Any, profile: Path, above: list[str]) -> list[str]:  # noqa: ANN401  # YAML holds anything
+def copy_settings(params: Path, folder: Path) -> Path:
+    """Copy params.yaml and the settings of detectors beside it into a folder; return the copy of params.yaml."""
+    shutil.copytree(params.parent / DETECTORS, folder / DETECTORS, dirs_exist_ok=True)
+    return Path(shutil.copy(params, folder))
+
+
+def _merge(settings: Any, values: Any, profile: Path, name: str, above: list[str]) -> list[str]:  # noqa: ANN401  # YAML holds anything
     changed = []
     for key, value in values.items():
         place = [*above, key]
         if key not in settings and above[:1] not in (["categories"], ["datasets"]):
-            raise ValueError(f"{profile}: params.yaml has no key `{'.'.join(place)}`")
+            raise ValueError(f"{profile}: {name} has no key `{'.'.join(place)}`")
         if isinstance(value, dict) and isinstance(settings.get(key), dict):
-            changed += _merge(settings[key], value, profile, place)
+            changed += _merge(settings[key], value, profile, name, place)
         elif settings.get(key) != value:
             settings[key] = value
             changed.append(".".join(place))

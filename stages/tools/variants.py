@@ -1,27 +1,34 @@
-"""The same weights under other settings: a checkpoint decides by its config how it reconstructs."""
+"""The same weights under other settings: a checkpoint decides by its config how it infers."""
 
 from pathlib import Path
 
 import torch
 from safetensors.numpy import load_file, save_file
 
+from diffusionad.base import ModelConfig
 from diffusionad.detector import CONFIG, WEIGHTS, Detector, DetectorConfig
-from diffusionad.model import ModelConfig
 from stages.files import atomic_folder
 
 
 def write_variant(source: Path, folder: Path, model: ModelConfig) -> None:
-    """Copy a checkpoint of DiffusionAD with `model` in place of its own settings; its threshold is that of the source.
+    """Copy a checkpoint with `model` in place of its own settings; its threshold is that of the source.
 
-    `identity` needs no reconstructor, whose weights are left out.
+    `model` may be of another kind: weights that it does not have are left out.
+
+    Raises:
+        ValueError: If `model` has weights that the source lacks.
     """
     weights = load_file(source / WEIGHTS)
-    if model.paradigm == "identity":
-        weights = {name: value for name, value in weights.items() if not name.startswith("reconstructor.")}
     config = DetectorConfig.model_validate_json((source / CONFIG).read_bytes())
+    changed = config.model_copy(update={"model": model})
+    with torch.device("meta"):
+        wanted = changed.build().state_dict().keys()
+    if model.kind != config.model.kind:
+        weights = {name: value for name, value in weights.items() if name in wanted}
+    if missing := wanted - weights.keys():
+        raise ValueError(f"{source}: a `{model.kind}` needs weights that it lacks: {min(missing)}")
     with atomic_folder(folder) as draft:
         save_file(weights, draft / WEIGHTS)
-        changed = config.model_copy(update={"model": model})
         (draft / CONFIG).write_text(changed.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 

@@ -1,7 +1,8 @@
-"""What training eats: normal images in memory, and batches with anomalies drawn online."""
+"""Training batches: normal images from memory, and anomalies drawn online."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,9 @@ from diffusionad.training.trainer import Batch, TrainingConfig
 from stages.common.synthetic import to_tensor
 from stages.paths import CategoryPaths
 
+BATCH = 16
+"""Images of `normal_batches` at once."""
+
 
 class Pool(NamedTuple):
     """The normal training images, in memory."""
@@ -28,6 +32,19 @@ class Pool(NamedTuple):
     """(N, H, W)."""
     sha256: tuple[str, ...]
     """Of the files, (N,)."""
+
+
+def normal_batches(rows: pd.DataFrame, size: tuple[int, int], paths: CategoryPaths) -> Iterator[torch.Tensor]:
+    """Read the normal images once, in batches of shape (B, 3, H, W) in [0, 1].
+
+    Raises:
+        ValueError: If there is no row, or a file cannot be read.
+    """
+    if rows.empty:
+        raise ValueError(f"{paths.manifest}: no normal image in split `train`; expected at least one")
+    for start in range(0, len(rows), BATCH):
+        files = [paths.images / name for name in rows["path"][start : start + BATCH]]
+        yield to_tensor(np.stack([read_image(file, size) for file in files]))
 
 
 def load_pool(rows: pd.DataFrame, size: tuple[int, int], paths: CategoryPaths) -> Pool:
@@ -52,23 +69,34 @@ def batches(
     size: tuple[int, int],
     first: int,
     share: Share = WHOLE,
+    *,
+    mixed: bool = True,
 ) -> Iterator[Batch]:
     """The share of the batches of the steps from `first` on, each drawn while the networks work on the one before.
 
-    The first half of a batch is normal, the second anomalous. A batch depends on the seed and its step alone.
+    The first half of a batch is normal, the second anomalous; all of it is normal unless it is `mixed`. A batch depends
+    on the seed and its step alone.
     """
+    draw = partial(_draw, pool, synthesis, training, share=share, mixed=mixed)
     textures = Textures(synthesis.textures, size)
     with ThreadPoolExecutor(max_workers=1) as worker:
-        coming = worker.submit(_draw, pool, synthesis, training, textures, first, share)
+        coming = worker.submit(draw, textures, first)
         for step in range(first, training.steps):
             batch = coming.result()
             if step + 1 < training.steps:
-                coming = worker.submit(_draw, pool, synthesis, training, textures, step + 1, share)
+                coming = worker.submit(draw, textures, step + 1)
             yield batch
 
 
 def _draw(
-    pool: Pool, synthesis: SynthesisConfig, training: TrainingConfig, textures: Textures, step: int, share: Share
+    pool: Pool,
+    synthesis: SynthesisConfig,
+    training: TrainingConfig,
+    textures: Textures,
+    step: int,
+    *,
+    share: Share,
+    mixed: bool,
 ) -> Batch:
     rng = np.random.default_rng([training.seed, step])
     count = training.batch_size
@@ -76,16 +104,17 @@ def _draw(
     chosen = rng.integers(len(pool.images), size=count)
     turns = [(_direction(training.flip_vertical, rng), _direction(training.flip_horizontal, rng)) for _ in chosen]
     slots = range(count)[share.slots]
+    first_anomalous = count // 2 if mixed else count
     images = np.empty((len(slots), *pool.images.shape[1:]), np.float32)
     masks = np.zeros((len(slots), *pool.images.shape[1:3]), np.float32)
     for place, slot in enumerate(slots):
         index, turn = chosen[slot], turns[slot]
         images[place] = pool.images[index, :: turn[0], :: turn[1]]
-        if slot >= count // 2:
+        if slot >= first_anomalous:
             where = pool.foreground[index, :: turn[0], :: turn[1]]
             item = item_generator(training.seed, pool.sha256[index], step * count + slot)
             images[place], masks[place] = synthesize(synthesis, images[place], where, textures, item)
-    is_normal = torch.tensor([slot < count // 2 for slot in slots])
+    is_normal = torch.tensor([slot < first_anomalous for slot in slots])
     return Batch(to_tensor(images), torch.from_numpy(masks)[:, None], is_normal)
 
 

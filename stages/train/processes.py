@@ -1,4 +1,4 @@
-"""Training by several processes, one a GPU, as `torchrun` starts them."""
+"""Training by several processes, one per GPU, as `torchrun` starts them."""
 
 import ctypes
 import logging
@@ -46,7 +46,7 @@ def joined() -> Iterator[Place]:
     _die_with_parent()
     local, here = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
     if cuda and here > torch.cuda.device_count():
-        raise ValueError(f"{here} processes on a machine with {torch.cuda.device_count()} GPUs; start one a GPU")
+        raise ValueError(f"{here} processes on a machine with {torch.cuda.device_count()} GPUs; start one per GPU")
     device = torch.device("cuda", local) if cuda else torch.device("cpu")
     if cuda:
         torch.cuda.set_device(device)

@@ -4,14 +4,14 @@ import hashlib
 import logging
 import sys
 from pathlib import Path
-from typing import NamedTuple, TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from diffusionad.section import Section
-from diffusionad.training.trainer import Batch, Trainer
+from diffusionad.training.trainer import Batch
 from stages.files import atomic_file
 from stages.paths import CategoryPaths
 from stages.train.selection import Record
@@ -26,9 +26,13 @@ class Best(TypedDict):
     weights: dict[str, Tensor]
 
 
-class Progress(NamedTuple):
-    """How far a training has come, beside the trainer itself."""
+class Progress(TypedDict):
+    """How far a training has come."""
 
+    phase: int
+    """Place of the phase that is under way among those of the model."""
+    trainer: dict[str, Any]
+    """What `Trainer.state_dict` gave in that phase."""
     records: list[Record]
     best: Best | None
 
@@ -39,19 +43,18 @@ class State:
     def __init__(self, folder: Path, fingerprint: str) -> None:
         self.file = folder / f"{fingerprint}.pt"
 
-    def load(self, trainer: Trainer) -> Progress:
-        """Bring the trainer to the saved step, if there is one."""
+    def load(self) -> Progress | None:
+        """Read the saved state, if there is one."""
         if not self.file.exists():
-            return Progress([], None)
-        state = torch.load(self.file, weights_only=True)
-        trainer.load_state_dict(state["trainer"])
-        LOG.info("resuming at step %d", trainer.step)
-        return Progress(state["records"], state["best"])
+            return None
+        progress: Progress = torch.load(self.file, weights_only=True)
+        LOG.info("resuming at step %d", progress["trainer"]["step"])
+        return progress
 
-    def save(self, trainer: Trainer, records: list[Record], best: Best) -> None:
+    def save(self, progress: Progress) -> None:
         """Put the present state in place of the last."""
         with atomic_file(self.file) as draft:
-            torch.save({"trainer": trainer.state_dict(), "records": records, "best": best}, draft)
+            torch.save(dict(progress), draft)
 
     def keep_batch(self, batch: Batch) -> Path:
         """Keep a batch that a training broke on, for a look: `images`, `mask` and `is_normal` as arrays."""

@@ -1,28 +1,26 @@
-"""Train both networks together on normal images and synthetic anomalies drawn online."""
+"""Train a detector on normal images and, where it learns from them, synthetic anomalies drawn online."""
 
 from pathlib import Path
-from typing import Literal
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
-from pydantic import Field
+from torch import Tensor
 from tqdm import tqdm
 
+from diffusionad.base import Model, ModelConfig, Once, Stepwise
 from diffusionad.data.manifest import manifest_digest, read_manifest
 from diffusionad.detector import Detector, DetectorConfig
-from diffusionad.model import DiffusionAD, ModelConfig
-from diffusionad.patchcore import PatchCoreConfig
-from diffusionad.section import Section
 from diffusionad.synthesis.blend import SynthesisConfig
-from diffusionad.training.losses import Losses
 from diffusionad.training.trainer import Batch, Trainer, TrainingConfig
 from stages import command
-from stages.params import ImageConfig, read_section
+from stages.common.detectors import read_model_config
+from stages.params import read_detector_kind, read_image_size, read_section
 from stages.paths import CategoryPaths
-from stages.train.feed import batches, load_pool
-from stages.train.fitted import memorise
+from stages.train.feed import batches, load_pool, normal_batches
 from stages.train.processes import Place, alone, joined
-from stages.train.resume import Best, State, fingerprint
+from stages.train.resume import Best, Progress, State, fingerprint
 from stages.train.selection import (
     OperatingPointConfig,
     Record,
@@ -35,11 +33,18 @@ from stages.train.selection import (
 )
 
 
-class DetectorChoice(Section):
-    """Section `detector` of params.yaml."""
+class Job(NamedTuple):
+    """One training: what it reads, and where it keeps what it needs to go on."""
 
-    kind: Literal["diffusionad", "patchcore"] = Field(description="what is trained; patchcore is the rival")
-    patchcore: PatchCoreConfig
+    size: tuple[int, int]
+    config: DetectorConfig
+    training: TrainingConfig
+    rows: pd.DataFrame
+    """Normal training images: rows of the manifest."""
+    validation: Validation
+    paths: CategoryPaths
+    saved: State
+    place: Place
 
 
 def train(
@@ -54,25 +59,18 @@ def train(
 ) -> None:
     """Read the images, their foreground and what stage `synthesize` left; write the model and its history.
 
-    The model kept is the best one on the validation set, by the mean of image AUROC and pixel AP of its averaged
-    weights. `state` is a folder outside the outs of DVC that holds what a killed training needs to go on; a training
-    that went on ends in the same bytes as one that was never stopped. Where several processes share `place.share`, all
-    read the same files, hold the same weights and validate, and the first of them writes; without `place`, this one
-    trains alone.
+    The phases of the detector are learned one after the other. In the last one, if it is learned by gradient, the model
+    kept is the best one on the validation set, by the mean of image AUROC and pixel AP of its averaged weights; of
+    those before, the last averaged weights are. `state` is a folder outside the outs of DVC that holds what a killed
+    training needs to go on; a training that went on ends in the same bytes as one that was never stopped. Where several
+    processes share `place.share`, all read the same files, hold the same weights and validate, and the first of them
+    writes; without `place`, this one trains alone.
 
     Raises:
         ValueError: If there is too little to train on.
         FloatingPointError: If the loss is not finite. Its batch and the last good state are kept.
     """
     rows = read_manifest(paths.manifest).query("label == 0")
-    pool = load_pool(rows[rows["split"] == "train"], size, paths)
-    validation = load_validation(rows[rows["split"] == "val"], size, paths)
-    synthesis = SynthesisConfig.model_validate_json((paths.synthetic / "settings.json").read_bytes())
-    torch.manual_seed(training.seed)
-    share, device = place or alone()
-    networks = DiffusionAD(model, size)
-    networks.load_pretrained()
-    trainer = Trainer(networks.to(device), training, share)
     config = DetectorConfig(
         dataset=paths.dataset,
         category=paths.category,
@@ -82,39 +80,91 @@ def train(
         threshold=0.0,
         model=model,
     )
-    saved = State(state, fingerprint((model, training), size, paths, share.processes))
-    records, best = saved.load(trainer)
-    losses: list[Losses] = []
-    progress = tqdm(
-        batches(pool, synthesis, training, size, trainer.step, share),
-        initial=trainer.step,
-        total=training.steps,
-        desc=f"train {paths.dataset}/{paths.category}",
-        disable=None if share.writes else True,
-    )
-    for batch in progress:
-        losses.append(_step(trainer, batch, saved))
-        if trainer.step % training.validate_every == 0 or trainer.step == training.steps:
-            latest = _validated(trainer, losses, config, validation, device)
-            records.append(latest["record"])
-            losses = []
-            best = latest if best is None else max(best, latest, key=_quality)  # the earlier one of two equals
-            progress.set_postfix({key: f"{records[-1][key]:.3f}" for key in ("val_image_auroc", "val_pixel_ap")})
-            if share.writes:
-                saved.save(trainer, records, best)
-                write_history(records, paths.history)
-    if not share.writes:
+    place = place or alone()
+    validation = load_validation(rows[rows["split"] == "val"], size, paths)
+    saved = State(state, fingerprint((model, training), size, paths, place.share.processes))
+    job = Job(size, config, training, rows[rows["split"] == "train"], validation, paths, saved, place)
+    torch.manual_seed(training.seed)
+    networks = config.build()
+    records, best = _learn(networks, job)
+    if not place.share.writes:
         return
-    assert best is not None  # noqa: S101  # the last step always validates
-    kept = DiffusionAD(model, size)
+    kept = config.build()
     kept.load_state_dict(best["weights"])
-    publish(Detector(kept, config, device), best["record"], validation, operating_point, paths)
+    publish(Detector(kept, config, place.device), best["record"], validation, operating_point, paths)
     write_history(records, paths.history)
     write_curves(records, paths.training_curves)
     saved.clear()
 
 
-def _step(trainer: Trainer, batch: Batch, saved: State) -> Losses:
+def _learn(model: Model, job: Job) -> tuple[list[Record], Best]:
+    """Go through the phases; return the history and the model to keep."""
+    phases = model.phases
+    for phase in phases:
+        if isinstance(phase, Stepwise):
+            phase.prepare()
+    model.to(job.place.device)
+    progress = job.saved.load()
+    records: list[Record] = [] if progress is None else progress["records"]
+    best: Best | None = None
+    for index, phase in enumerate(phases):
+        if progress is not None and index < progress["phase"]:
+            continue  # its weights are among those of the phase under way
+        if isinstance(phase, Once):
+            images = (batch.to(job.place.device) for batch in normal_batches(job.rows, job.size, job.paths))
+            phase.fit(images, torch.Generator().manual_seed(job.training.seed))
+            continue
+        assert isinstance(phase, Stepwise)  # noqa: S101  # there is no third way
+        trainer = Trainer(model, phase, job.training, job.place.share)
+        if progress is not None and index == progress["phase"]:
+            trainer.load_state_dict(progress["trainer"])
+            best = progress["best"]
+        best = _steps(trainer, index, records, best, job, is_last=index == len(phases) - 1)
+        model.load_state_dict(trainer.averaged_model().state_dict())
+    if best is None:
+        record = {"step": 1, **_judge(model, job)}
+        records.append(record)
+        best = Best(record=record, weights=model.state_dict())
+    return records, best
+
+
+def _steps(
+    trainer: Trainer, index: int, records: list[Record], best: Best | None, job: Job, *, is_last: bool
+) -> Best | None:
+    """Take the steps of a phase that are left, and validate where the model to keep is chosen."""
+    training, paths, writes = job.training, job.paths, job.place.share.writes
+    pool = load_pool(job.rows, job.size, paths)
+    synthesis = SynthesisConfig.model_validate_json((paths.synthetic / "settings.json").read_bytes())
+    losses: list[dict[str, Tensor]] = []
+    mixed = trainer.phase.batch == "mixed"
+    before = index * training.steps
+    progress = tqdm(
+        batches(pool, synthesis, training, job.size, trainer.step, job.place.share, mixed=mixed),
+        initial=trainer.step,
+        total=training.steps,
+        desc=f"train {paths.dataset}/{paths.category}",
+        disable=None if writes else True,
+    )
+    for batch in progress:
+        losses.append(_step(trainer, batch, job.saved))
+        if trainer.step % training.validate_every and trainer.step != training.steps:
+            continue
+        record: Record = {"step": before + trainer.step, **_means(losses)}
+        losses = []
+        if is_last:
+            averaged = trainer.averaged_model()
+            record |= _judge(averaged, job)
+            latest = Best(record=record, weights=averaged.state_dict())
+            best = latest if best is None else max(best, latest, key=_quality)  # the earlier one of two equals
+            progress.set_postfix({key: f"{record[key]:.3f}" for key in ("val_image_auroc", "val_pixel_ap")})
+        records.append(record)
+        if writes:
+            job.saved.save(Progress(phase=index, trainer=trainer.state_dict(), records=records, best=best))
+            write_history(records, paths.history)
+    return best
+
+
+def _step(trainer: Trainer, batch: Batch, saved: State) -> dict[str, Tensor]:
     try:
         return trainer.train_step(batch)
     except FloatingPointError as error:
@@ -124,18 +174,15 @@ def _step(trainer: Trainer, batch: Batch, saved: State) -> Losses:
         raise FloatingPointError(f"{error}; kept: its batch in {saved.keep_batch(batch)}, {state_kept}") from None
 
 
-def _validated(
-    trainer: Trainer, losses: list[Losses], config: DetectorConfig, validation: Validation, device: torch.device
-) -> Best:
-    averaged = trainer.averaged_model()
-    detector = Detector(averaged, config, device)
-    detector.calibrate(validation.normal)
-    record = {"step": trainer.step, **_means(losses), **validate(detector, validation)}
-    return Best(record=record, weights=averaged.state_dict())
+def _judge(model: Model, job: Job) -> Record:
+    """Let a model see held-out normal images, and validate it."""
+    detector = Detector(model, job.config, job.place.device)
+    detector.calibrate(job.validation.normal)
+    return validate(detector, job.validation)
 
 
-def _means(losses: list[Losses]) -> Record:
-    means = {name: np.mean([float(getattr(loss, name).detach()) for loss in losses]) for name in Losses._fields}
+def _means(losses: list[dict[str, Tensor]]) -> Record:
+    means = {name: np.mean([float(loss[name].detach()) for loss in losses]) for name in losses[0]}
     return {f"loss_{name}": float(value) for name, value in means.items()}
 
 
@@ -144,20 +191,13 @@ def _quality(model: Best) -> float:
     return (record["val_image_auroc"] + record["val_pixel_ap"]) / 2
 
 
-def _stage(_key: str, paths: CategoryPaths) -> None:
-    size = read_section(ImageConfig, "image").size
-    choice = read_section(DetectorChoice, "detector")
-    training = read_section(TrainingConfig, "training")
-    operating_point = read_section(OperatingPointConfig, "operating_point")
-    if choice.kind == "patchcore":
-        memorise(size, choice.patchcore, operating_point, training.seed, paths=paths)
-        return
+def _stage(key: str, paths: CategoryPaths) -> None:
     with joined() as place:
         train(
-            size,
-            read_section(ModelConfig, "model"),
-            training,
-            operating_point,
+            read_image_size(key),
+            read_model_config(read_detector_kind(key)),
+            read_section(TrainingConfig, "training"),
+            read_section(OperatingPointConfig, "operating_point"),
             paths=paths,
             state=Path(".local", "training", paths.dataset, paths.category),
             place=place,

@@ -4,13 +4,13 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from diffusionad.model import DiffusionAD, ModelConfig
+from diffusionad.runtime.pipeline import image_score
 from PIL import Image
 
 import diffusionad
 from diffusionad.data.images import read_image
 from diffusionad.detector import Detector, DetectorConfig
-from diffusionad.model import DiffusionAD, ModelConfig
-from diffusionad.runtime.pipeline import image_score
 
 SIZE = (16, 24)
 

@@ -2,10 +2,10 @@ import json
 
 import pytest
 import torch
+from diffusionad.patchcore import PatchCore, PatchCoreConfig
 from safetensors.torch import load_file, save_file
 
 from diffusionad.detector import Detector, DetectorConfig
-from diffusionad.patchcore import PatchCore, PatchCoreConfig
 
 SIZE = (64, 64)
 CONFIG = PatchCoreConfig(

@@ -1,9 +1,9 @@
 import pytest
 import torch
+from diffusionad.reference import segmenter_state, unet_state
 
 from diffusionad.networks.segmenter import Segmenter, SegmenterConfig
 from diffusionad.networks.unet import UNet, UNetConfig
-from diffusionad.reference import segmenter_state, unet_state
 
 UNET = UNetConfig(
     base_channels=32,

@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from diffusionad.model import DiffusionAD, ModelConfig
 from PIL import Image, ImageDraw
 from ruamel.yaml import YAML
 
 from diffusionad.data.manifest import manifest_digest, write_manifest
 from diffusionad.detector import Detector, DetectorConfig
-from diffusionad.model import DiffusionAD, ModelConfig
 from pipelines.catalogue import find
 from pipelines.digests import file_digest
 from pipelines.tracking import store

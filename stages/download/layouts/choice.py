@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from stages.common.layout_names import Layout
+from stages.common.dataset import Layout
 from stages.download.layouts import (
     anomalib_folder,
     coco,

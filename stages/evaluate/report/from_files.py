@@ -12,6 +12,7 @@ from diffusionad.data.manifest import manifest_digest, read_manifest, read_metad
 from diffusionad.metrics.curves import Curve, Histogram
 from stages.evaluate.report.page import write_page
 from stages.evaluate.report.review import Answer, Review, Sheet
+from stages.evaluate.report.tiles import has_reconstructions
 from stages.paths import CategoryPaths
 
 
@@ -34,6 +35,7 @@ def review_category(paths: CategoryPaths, fpr_limit: float) -> None:
         curves={name: _read_curve(file) for name, file in (("roc", paths.roc), ("pr", paths.pr), ("pro", paths.pro))},
         histogram=_read_histogram(paths.histogram, table["score"].max()),
         lineage=_lineage(paths, config),
+        reconstructs=has_reconstructions(paths.report, 0),
     )
     review = Review(
         title=f"{paths.dataset} / {paths.category}",
@@ -71,7 +73,7 @@ def _lineage(paths: CategoryPaths, config: dict[str, Any]) -> dict[str, str]:
         "manifest, SHA-256": manifest_digest(paths.manifest),
         "weights, SHA-256": hashlib.sha256(weights).hexdigest(),
         "image size": " x ".join(map(str, config["image_size"])) + " px",
-        "reconstruction": config["model"].get("paradigm", "none"),
+        "detector": config["model"]["kind"],
         "threshold": repr(config["threshold"]),
         "seed": str(config["seed"]),
         "commit and settings": f"diffusionad explain --dataset {paths.dataset} --category {paths.category} VERSION",

@@ -148,7 +148,9 @@ function card(place) {
   const index = order[place];
   const image = content.images[index];
   const models = content.models.map((_, model) => model);
-  const pair = make("span", { className: "pair" }, ...models.map((model) => stack(index, tools.elements.layer.value, model)));
+  const layer = tools.elements.layer.value;
+  const drawn = models.filter((model) => layer !== "reconstruction" || content.models[model].reconstructs);
+  const pair = make("span", { className: "pair" }, ...drawn.map((model) => stack(index, layer, model)));
   const rows = models.map((model) => {
     const outcome = outcomeOf(image, model);
     return make("span", { className: "row" },
@@ -223,7 +225,10 @@ function show(place) {
     `${newest ? `${model.title}: ` : ""}${OUTCOMES[outcomeOf(image, i)]}, score ${image.scores[i].toFixed(3)}`);
   byId("viewer-facts").textContent = [content.defects[image.defect], ...verdicts, `${place + 1} of ${order.length}`].join(" · ");
   const shown = [["photograph", 0]];
-  content.models.forEach((_, model) => shown.push(["reconstruction", model], ["map", model], ["overlay", model]));
+  content.models.forEach(({ reconstructs }, model) => {
+    if (reconstructs) shown.push(["reconstruction", model]);
+    shown.push(["map", model], ["overlay", model]);
+  });
   panels.replaceChildren(...shown.map(([layer, model]) => {
     const title = newest && layer !== "photograph" ? `${LAYERS[layer]}, ${content.models[model].title}` : LAYERS[layer];
     return make("figure", {}, make("figcaption", { textContent: title }), make("div", { className: "panel" }, stack(index, layer, model)));

@@ -33,6 +33,8 @@ class Answer(NamedTuple):
     """By name (CURVES); no points where one cannot be computed."""
     histogram: Histogram
     lineage: Mapping[str, str]
+    reconstructs: bool
+    """Whether the pictures hold a reconstruction of each image."""
 
 
 class Comparison(NamedTuple):
@@ -119,6 +121,7 @@ def _content(review: Review, folder: str, defects: list[dict[str, Any]]) -> dict
             {
                 "title": answer.title,
                 "threshold": answer.threshold,
+                "reconstructs": answer.reconstructs,
                 "histogram": {name: np.asarray(values).tolist() for name, values in answer.histogram._asdict().items()},
             }
             for answer in review.answers
@@ -141,6 +144,7 @@ def _model(review: Review, answer: Answer, figures: list[Any]) -> dict[str, Any]
     return {
         "title": answer.title,
         "threshold": answer.threshold,
+        "reconstructs": answer.reconstructs,
         "low": min(reach) - room,
         "high": max(reach) + room,
         "figures": figures,

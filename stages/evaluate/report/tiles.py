@@ -42,25 +42,31 @@ def draw_answers(
     folder: Path,
     first: int,
     model: int,
-    reconstructions: NDArray[np.float32],
+    reconstructions: NDArray[np.float32] | None,
     anomaly_maps: NDArray[np.float32],
     threshold: float,
 ) -> None:
     """Write what a model makes of images.
 
     Args:
-        folder: Gets `NNNNN-M-reconstruction.webp`, `NNNNN-M-map.webp` and `NNNNN-M-heat.webp`.
+        folder: Gets `NNNNN-M-map.webp`, `NNNNN-M-heat.webp` and, where there is one, `NNNNN-M-reconstruction.webp`.
         first: Number of the first image.
         model: M: a page may show two models.
-        reconstructions: (N, 3, H, W), in [0, 1].
+        reconstructions: (N, 3, H, W), in [0, 1]; None where the model makes none.
         anomaly_maps: (N, H, W), in [0, 1].
         threshold: Of the verdict; it scales the colours.
     """
-    for index, (reconstruction, anomaly_map) in enumerate(zip(reconstructions, anomaly_maps, strict=True), first):
-        stem = f"{index:05}-{model}"
-        _save(folder / f"{stem}-reconstruction.webp", reconstruction.transpose(1, 2, 0))
+    for place, anomaly_map in enumerate(anomaly_maps):
+        stem = f"{first + place:05}-{model}"
+        if reconstructions is not None:
+            _save(folder / f"{stem}-reconstruction.webp", reconstructions[place].transpose(1, 2, 0))
         _save(folder / f"{stem}-map.webp", heat_map(anomaly_map, threshold))
         _save(folder / f"{stem}-heat.webp", heat_layer(anomaly_map, threshold))
+
+
+def has_reconstructions(folder: Path, model: int) -> bool:
+    """Whether `draw_answers` wrote reconstructions of a model."""
+    return (folder / f"{0:05}-{model}-reconstruction.webp").is_file()
 
 
 def _fit(size: tuple[int, int]) -> tuple[int, int]:

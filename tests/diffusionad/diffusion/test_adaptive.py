@@ -1,6 +1,5 @@
 import pytest
 import torch
-
 from diffusionad.diffusion.adaptive import choose_t_s, image_error, reconstruct_adaptively
 from diffusionad.diffusion.guidance import GuidanceConfig, LocalConfig, reconstruct
 

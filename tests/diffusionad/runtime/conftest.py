@@ -2,9 +2,9 @@ import json
 
 import pytest
 import torch
+from diffusionad.model import DiffusionAD, ModelConfig
 
 from diffusionad.detector import Detector, DetectorConfig
-from diffusionad.model import DiffusionAD, ModelConfig
 
 SIZE = (16, 24)
 

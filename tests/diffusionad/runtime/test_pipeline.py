@@ -1,6 +1,5 @@
 import pytest
 import torch
-
 from diffusionad.runtime.pipeline import Pipeline
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-
 from diffusionad.model import DiffusionAD, ModelConfig
+
 from diffusionad.training.share import Share
 from diffusionad.training.trainer import Batch, Trainer, TrainingConfig
 

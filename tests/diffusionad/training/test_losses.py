@@ -1,7 +1,6 @@
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812  # the name that torch's own documentation uses
-
 from diffusionad.model import Draws, TrainingOutput
 from diffusionad.training.losses import LossConfig, focal_loss, joint_loss
 

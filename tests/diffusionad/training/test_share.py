@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from diffusionad.model import DiffusionAD, ModelConfig
+
 from diffusionad.training.share import WHOLE, Share
 from diffusionad.training.trainer import Batch, Trainer, TrainingConfig
 

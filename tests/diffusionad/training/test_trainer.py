@@ -3,10 +3,10 @@ import json
 
 import pytest
 import torch
-from pydantic import ValidationError
-
 from diffusionad.model import DiffusionAD, ModelConfig
 from diffusionad.training.losses import LossConfig, joint_loss
+from pydantic import ValidationError
+
 from diffusionad.training.trainer import Batch, Trainer, TrainingConfig, learning_rate_factor, uses_bf16
 
 CONFIG = TrainingConfig(

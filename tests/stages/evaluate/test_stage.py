@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from diffusionad.model import DiffusionAD, ModelConfig
 from PIL import Image
 
 from diffusionad.data.manifest import SCHEMA, manifest_digest, write_manifest
 from diffusionad.detector import Detector, DetectorConfig
-from diffusionad.model import DiffusionAD, ModelConfig
 from stages.benchmark.stage import BenchmarkConfig, benchmark, count_gmac, for_paradigms, read_test_images
 from stages.benchmark.timing import Effort
 from stages.evaluate.figures import FiguresConfig

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from diffusionad.model import DiffusionAD, ModelConfig
 from PIL import Image
 
 from diffusionad.data.manifest import SCHEMA, manifest_digest, write_manifest
 from diffusionad.detector import Detector, DetectorConfig
-from diffusionad.model import DiffusionAD, ModelConfig
 from diffusionad.runtime import parity
 from pipelines.serving.export import export as command
 from stages.paths import CategoryPaths

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusionad.model import DiffusionAD, ModelConfig
 from ruamel.yaml import YAML
 
-from diffusionad.model import DiffusionAD, ModelConfig
 from stages.params import ImageConfig, read_section
 from stages.tools.settings import lay_over
 

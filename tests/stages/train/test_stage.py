@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from diffusionad.model import ModelConfig
+from diffusionad.patchcore import PatchCoreConfig
 from PIL import Image
+from stages.train.fitted import memorise
 
 from diffusionad.data.manifest import SCHEMA, write_manifest
 from diffusionad.detector import Detector
-from diffusionad.model import ModelConfig
-from diffusionad.patchcore import PatchCoreConfig
 from diffusionad.synthesis.blend import SynthesisConfig
 from diffusionad.training.trainer import TrainingConfig
 from stages.benchmark.stage import BenchmarkConfig, benchmark
@@ -22,7 +23,6 @@ from stages.params import read_section
 from stages.paths import CategoryPaths
 from stages.synthesize.stage import SyntheticSetsConfig, synthesize
 from stages.train import stage as train_module
-from stages.train.fitted import memorise
 from stages.train.selection import OperatingPointConfig
 from stages.train.stage import train
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from diffusionad.runtime.parity import Answers, Bounds, ExportConfig, check, compare
+from diffusionad.deployment.parity import Answers, Bounds, ExportConfig, check, compare
 
 CONFIG = ExportConfig(
     max_map_difference=Bounds(fp32=1e-4, bf16=0.05, int8=0.15),

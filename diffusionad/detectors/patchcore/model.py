@@ -1,42 +1,48 @@
-"""PatchCore (Roth et al., arXiv:2106.08265) on EfficientNet-Lite0: a rival that needs no training, for every table.
+"""PatchCore (Roth et al., arXiv:2106.08265) on EfficientNet-Lite0: one pass over the normal images, no gradient.
 
 It remembers what patches of normal images look like to a network that was trained on ImageNet; a patch is anomalous by
 its distance to the nearest one remembered. Smaller than in the paper: the backbone, and no re-weighting of scores.
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812  # the name that torch's own documentation uses
 from pydantic import Field
 from torch import Tensor, nn
 
+from diffusionad.base import Mode, Model, ModelConfig, Noise, Once, Output
 from diffusionad.networks.efficientnet import STAGES, EfficientNetLite0
-from diffusionad.section import Section
+
+MODE = "patchcore"
 
 
-class PatchCoreConfig(Section):
-    """Part `patchcore` of section `detector`; a checkpoint of PatchCore holds it whole."""
+class PatchCoreConfig(ModelConfig):
+    """params/detectors/patchcore.yaml."""
 
-    stages: tuple[int, ...] = Field(min_length=1, description="of the backbone, whose features are joined; rising")
+    kind: Literal["patchcore"]
+    backbone_levels: tuple[int, ...] = Field(
+        min_length=1, description="levels of the backbone whose features are joined; rising"
+    )
     coreset_fraction: float = Field(gt=0, le=1, description="share of all patches that is remembered")
     candidates: int = Field(ge=1, description="patches drawn at random for each one remembered, to choose from")
     projection_dims: int = Field(gt=0, description="random directions in which candidates are compared")
     smoothing_fraction: float = Field(
         ge=0, description="standard deviation of the blur of the map, as a share of the image's shorter side"
     )
-    top_k_fraction: float = Field(gt=0, le=1, description="share of the pixels whose mean is the image score")
 
 
-class PatchCore(nn.Module):
-    """Backbone, memory, and the scale on which distances are read.
+class PatchCore(Model):
+    """Backbone, memory bank, and the scale on which distances are read.
 
     Args:
         config: Everything that shapes it.
         image_size: (height, width) in pixels.
     """
 
+    config: PatchCoreConfig
     bank: Tensor
     """(M, D): the patches remembered."""
     centre: Tensor
@@ -45,10 +51,9 @@ class PatchCore(nn.Module):
     """Scalar: distance that is one logit."""
 
     def __init__(self, config: PatchCoreConfig, image_size: tuple[int, int]) -> None:
-        super().__init__()
-        self.config, self.image_size = config, image_size
-        self.backbone = EfficientNetLite0(config.stages)
-        self.register_buffer("bank", torch.empty(0, sum(STAGES[stage].channels for stage in config.stages)))
+        super().__init__(config, image_size)
+        self.backbone = EfficientNetLite0(config.backbone_levels)
+        self.register_buffer("bank", torch.empty(0, sum(STAGES[level].channels for level in config.backbone_levels)))
         self.register_buffer("centre", torch.tensor(0.0))
         self.register_buffer("scale", torch.tensor(1.0))
         self.register_load_state_dict_pre_hook(_make_room)  # type: ignore[no-untyped-call]  # torch types a part
@@ -59,19 +64,18 @@ class PatchCore(nn.Module):
         return {"backbone": sum(weight.numel() for weight in self.backbone.parameters()), "bank": self.bank.numel()}
 
     @property
-    def paradigms(self) -> dict[str, None]:
-        """Ways to reconstruct, by name: it has none, and goes by its own name in tables."""
-        return {"patchcore": None}
+    def phases(self) -> tuple["Coreset"]:
+        """One."""
+        return (Coreset(self),)
 
-    def infer(self, images: Tensor, _noise: Callable[[int], Tensor], paradigm: str | None) -> tuple[Tensor, Tensor]:
-        """Logits (B, H, W) of images in [0, 1], and in place of a reconstruction, which it does not make, the images.
+    @property
+    def modes(self) -> dict[str, Mode]:
+        """One."""
+        return {MODE: Mode(1, ())}
 
-        Raises:
-            ValueError: If a paradigm of DiffusionAD is asked for.
-        """
-        if paradigm is not None:
-            raise ValueError(f"this model is a PatchCore; it cannot reconstruct as {paradigm}")
-        return (self.distances(images) - self.centre) / self.scale, images
+    def infer(self, images: Tensor, _noise: Noise, _mode: str) -> Output:
+        """Read the distances of images in [0, 1], shape (B, 3, H, W), as logits; there is no reconstruction."""
+        return Output((self.distances(images) - self.centre) / self.scale)
 
     def distances(self, images: Tensor) -> Tensor:
         """Map of distances to the nearest patch remembered, smoothed, shape (B, H, W)."""
@@ -84,34 +88,46 @@ class PatchCore(nn.Module):
         return _blur(fine, self.config.smoothing_fraction * min(self.image_size))[:, 0]
 
     @torch.no_grad()
-    def fit(self, batches: Iterable[Tensor], generator: torch.Generator) -> None:
-        """Load the backbone's weights and remember patches of normal images in [0, 1], (B, 3, H, W) each.
-
-        Raises:
-            ValueError: If the weights are not installed.
-        """
-        self.backbone.load_pretrained()
+    def remember(self, batches: Iterable[Tensor], generator: torch.Generator) -> None:
+        """Fill the memory bank with patches of normal images in [0, 1], shape (B, 3, H, W) each."""
         maps = [self._patches(batch) for batch in batches]
         patches = torch.cat([patch.permute(0, 2, 3, 1).reshape(-1, patch.shape[1]) for patch in maps])
         count = max(1, round(self.config.coreset_fraction * len(patches)))
         drawn = torch.randperm(len(patches), generator=generator)[: count * self.config.candidates]
         candidates = patches[drawn]
         projection = torch.randn(candidates.shape[1], self.config.projection_dims, generator=generator)
-        self.bank = candidates[_farthest(candidates @ projection, count)]
+        self.bank = candidates[_farthest(candidates @ projection.to(candidates), count)]
 
-    @torch.no_grad()
-    def calibrate(self, images: Tensor) -> None:
-        """Read distances on the scale of normal images that it has not seen, shape (B, 3, H, W)."""
-        tops = torch.cat([self.distances(batch).flatten(1).amax(dim=1) for batch in torch.split(images, 16)])
-        self.centre = tops.median()
+    def calibrate(self, batches: Iterable[tuple[Tensor, Noise]]) -> None:
+        """Read distances on the scale of normal images that it has not seen: the median of their maxima is logit 0."""
+        tops = torch.cat([self.distances(images).flatten(1).amax(dim=1) for images, _ in batches])
+        self.centre.copy_(tops.median())
         # At five times that distance a score is still told from 1 in float64.
-        self.scale = (self.centre / 8).clamp(min=1e-6)
+        self.scale.copy_((self.centre / 8).clamp(min=1e-6))
 
     def _patches(self, images: Tensor) -> Tensor:
-        """Features of each patch and its neighbours, at the resolution of the first stage, shape (B, D, h, w)."""
+        """Features of each patch and its neighbours, at the resolution of the first level, shape (B, D, h, w)."""
         maps = [F.avg_pool2d(features, 3, stride=1, padding=1) for features in self.backbone(images)]
         size = maps[0].shape[2:]
         return torch.cat([F.interpolate(m, size=size, mode="bilinear", align_corners=False) for m in maps], dim=1)
+
+
+class Coreset(Once):
+    """The pass that fills the memory bank."""
+
+    name: ClassVar[str] = "coreset"
+
+    def __init__(self, model: PatchCore) -> None:
+        self._model = model
+
+    def fit(self, batches: Iterable[Tensor], generator: torch.Generator) -> None:
+        """Load the backbone's weights and remember patches.
+
+        Raises:
+            ValueError: If the weights are not installed.
+        """
+        self._model.backbone.load_pretrained()
+        self._model.remember(batches, generator)
 
 
 def _farthest(points: Tensor, count: int) -> Tensor:
@@ -142,3 +158,6 @@ def _make_room(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: obj
     bank = state.get(f"{prefix}bank")
     if isinstance(module, PatchCore) and bank is not None and bank.dim() == 2:  # noqa: PLR2004  # (M, D)
         module.bank = module.bank.new_empty(len(bank), module.bank.shape[1])
+
+
+CONFIG, MODEL = PatchCoreConfig, PatchCore

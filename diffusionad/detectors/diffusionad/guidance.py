@@ -6,7 +6,6 @@ keep the anomaly too. The reconstruction from t_b guides the one from t_s.
 Beyond the paper, its strength may vary over the image (`local_weight`).
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -14,12 +13,9 @@ import torch.nn.functional as F  # noqa: N812  # the name that torch's own docum
 from pydantic import Field, NonNegativeInt
 from torch import Tensor
 
-from diffusionad.diffusion.process import predict_x_0, q_sample
+from diffusionad.diffusion.process import Denoiser, predict_x_0, q_sample
 from diffusionad.diffusion.schedule import NoiseSchedule
 from diffusionad.section import Section
-
-Denoiser = Callable[[Tensor, Tensor], Tensor]
-"""epsilon_theta: (x_t of shape (B, C, H, W), t of shape (B,)) -> epsilon_hat of shape (B, C, H, W)."""
 
 
 class LocalConfig(Section):

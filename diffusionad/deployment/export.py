@@ -1,4 +1,4 @@
-"""A pipeline as one file: images and noise in, mask logits, reconstruction and image score out.
+"""A form as one file: images and noise in, what the model says and the image score out.
 
 The batch is free, the size of the images is the model's. ONNX Runtime and OpenVINO both read the ONNX file; int8 is
 made by the runtime's own quantiser (ONNX Runtime: QDQ; OpenVINO: NNCF), since what one wrote the other misreads.
@@ -12,21 +12,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from diffusionad.base import Form, Output, image_score
 from diffusionad.runtime.engines import Variant, require
-from diffusionad.runtime.pipeline import Output, Pipeline, image_score
 
 OPSET = 17
 """The newest that torch's tracing exporter writes."""
 
-Calibration = Iterable[tuple[Tensor, Tensor]]
+CalibrationData = Iterable[tuple[Tensor, Tensor]]
 """Images (1, 3, H, W) and noise (levels, 1, 3, H, W), of normal training images."""
 
 
-def write_export(pipeline: Pipeline, variant: Variant, calibration: Calibration, folder: Path) -> None:
+def write_export(form: Form, variant: Variant, calibration: CalibrationData, folder: Path) -> None:
     """Write what a runtime reads into an existing folder: model.onnx, or model.xml and model.bin.
 
     Args:
-        pipeline: In fp32, of a model in evaluation mode on the CPU.
+        form: In fp32, a model in evaluation mode on the CPU.
         variant: For which runtime and precision. bf16 is fp32 in the file: the runtime rounds as it computes.
         calibration: For int8; ranges of activations are taken from it.
         folder: Where to.
@@ -35,33 +35,36 @@ def write_export(pipeline: Pipeline, variant: Variant, calibration: Calibration,
         ValueError: If a package is not installed.
     """
     file = folder / "model.onnx"
-    write_onnx(pipeline, file)
+    write_onnx(form, file)
     if variant.precision != "int8":
         return
-    feeds = [_feed(pipeline, images, noise) for images, noise in calibration]
+    feeds = [_feed(form, images, noise) for images, noise in calibration]
     if variant.runtime == "onnx":
         _quantise_onnx(file, feeds)
     else:
         _quantise_openvino(file, feeds)
 
 
-def write_onnx(pipeline: Pipeline, file: Path) -> None:
-    """Trace the pipeline into an ONNX file.
+def write_onnx(form: Form, file: Path) -> None:
+    """Trace the form into an ONNX file.
 
     The tracing exporter, not the newer one of torch.export, which fixes the batch of this graph to that of its example
     and takes ten times as long.
     """
     require("onnx", "onnx")
-    height, width = pipeline.model.image_size
+    height, width = form.image_size
     images = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(0))
-    noise = torch.randn(len(pipeline.timesteps), *images.shape, generator=torch.Generator().manual_seed(1))
-    inputs = {"images": {0: "batch"}, "noise": {1: "batch"}} if pipeline.timesteps else {"images": {0: "batch"}}
-    outputs = {name: {0: "batch"} for name in (*Output._fields, "image_score")}
+    noise = torch.randn(len(form.noise_keys), *images.shape, generator=torch.Generator().manual_seed(1))
+    inputs = {"images": {0: "batch"}, "noise": {1: "batch"}} if form.noise_keys else {"images": {0: "batch"}}
+    with torch.no_grad():
+        said = form(images, noise)._asdict()
+    names = [*(name for name, part in said.items() if part is not None), "image_score"]
+    outputs = {name: {0: "batch"} for name in names}
     with warnings.catch_warnings(), torch.no_grad():
         # It warns of its age, and of every shape that it writes down as a constant, which sizes here are.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            _Scored(pipeline),
+            _Scored(form),
             (images, noise),
             str(file),
             dynamo=False,
@@ -73,20 +76,20 @@ def write_onnx(pipeline: Pipeline, file: Path) -> None:
 
 
 class _Scored(nn.Module):
-    """A pipeline with the image score, which a program without this package would have to take itself."""
+    """A form with the image score, which a program without this package would have to compute itself."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, form: Form) -> None:
         super().__init__()
-        self.pipeline = pipeline
+        self.form = form
 
-    def forward(self, images: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        output = self.pipeline(images, noise)
-        return *output, image_score(output.mask_logits, self.pipeline.model.config.top_k_fraction)
+    def forward(self, images: Tensor, noise: Tensor) -> tuple[Tensor, ...]:
+        output: Output = self.form(images, noise)
+        return *(part for part in output if part is not None), image_score(output, self.form.top_k_fraction)
 
 
-def _feed(pipeline: Pipeline, images: Tensor, noise: Tensor) -> dict[str, Any]:
+def _feed(form: Form, images: Tensor, noise: Tensor) -> dict[str, Any]:
     feed = {"images": images.contiguous().numpy()}
-    return feed | {"noise": noise.contiguous().numpy()} if pipeline.timesteps else feed
+    return feed | {"noise": noise.contiguous().numpy()} if form.noise_keys else feed
 
 
 def _quantise_onnx(file: Path, feeds: list[dict[str, Any]]) -> None:

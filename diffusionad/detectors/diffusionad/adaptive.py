@@ -9,7 +9,8 @@ takes two passes an image, as norm guidance does.
 import torch
 from torch import Tensor
 
-from diffusionad.diffusion.guidance import Denoiser, GuidanceConfig, blend_weight, guide, one_step
+from diffusionad.detectors.diffusionad.guidance import GuidanceConfig, blend_weight, guide, one_step
+from diffusionad.diffusion.process import Denoiser
 from diffusionad.diffusion.schedule import NoiseSchedule
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from diffusionad.deployment.export import write_export
 from diffusionad.runtime import engines
 from diffusionad.runtime.engines import Variant, onnx_engine, open_engine, openvino_engine, torch_engine
-from diffusionad.runtime.export import write_export
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("openvino")

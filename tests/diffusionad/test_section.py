@@ -1,7 +1,7 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from diffusionad.ranges import LevelRange, PositiveRange, Range, UnitRange
+from diffusionad.section import LevelRange, PositiveRange, Range, UnitRange
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""A model as a file for another runtime: writing it, comparing it, timing it."""

@@ -1,0 +1,1 @@
+"""An autoencoder and a segmenter that compares (the recipe of DRAEM, arXiv:2108.07610)."""

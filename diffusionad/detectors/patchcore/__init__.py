@@ -1,0 +1,1 @@
+"""Distance to remembered patches of normal images (PatchCore, arXiv:2106.08265)."""
