@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from diffusionad.data.manifest import SCHEMA, manifest_digest, write_manifest
+from diffusionad.data.manifest import manifest_digest, write_manifest
 from diffusionad.detector import Detector, DetectorConfig
 from diffusionad.model import DiffusionAD, ModelConfig
 from stages.benchmark.stage import BenchmarkConfig, benchmark, count_gmac, for_paradigms, read_test_images
@@ -18,6 +18,7 @@ from stages.evaluate.figures import FiguresConfig
 from stages.evaluate.pictures import Gallery
 from stages.evaluate.stage import EvaluationConfig, evaluate
 from stages.paths import CategoryPaths
+from toys.manifest import fill
 
 MODEL = Path(__file__).parents[2] / "diffusionad" / "tiny_model.json"
 CONFIG = EvaluationConfig(
@@ -48,12 +49,7 @@ def paths(tmp_path, monkeypatch):
 
 
 def write(paths, rows):
-    frame = pd.DataFrame(rows).assign(width=44, height=40)
-    for column in SCHEMA.names:
-        if column not in frame:
-            frame[column] = "" if SCHEMA.field(column).type == "string" else 0
-    frame["mask"] = frame["mask"].astype(object)
-    write_manifest(frame, paths.manifest, {})
+    write_manifest(fill(rows).assign(width=44, height=40), paths.manifest, {})
     torch.manual_seed(0)
     settings = json.loads(MODEL.read_text())
     settings["schedule"]["num_timesteps"] = 60
