@@ -1,34 +1,20 @@
 """The whole composition, started by infra/local.sh for all tests here, and a checkout that its worker works in."""
 
 import contextlib
-import os
 import shutil
 import socket
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 import httpx
-import numpy as np
 import psutil
 import pytest
-from PIL import Image
 
-from stages.tools.settings import lay_over
+from toys.checkout import Checkout
+from toys.plates import draw_category
 
-ROOT = Path(__file__).parents[2]
-CODE = ("diffusionad", "stages", "pipelines", "infra", "dvc.yaml", "params.yaml", ".dvcignore", ".gitignore")
-DATASET = {
-    "layout": "folder",
-    "mirror_names": ["plates"],
-    "terms": None,
-    "licence": "CC0",
-    "licence_url": "https://example.org",
-    "non_commercial": False,
-    "foreground": "full",
-}
 # A training of seconds separates nothing: a gate that lets every finite figure pass shows the way all the same.
 GATE = {
     "floors": {"image_auroc": {"mean": 0.0, "worst": 0.0}, "pixel_pro": None, "pixel_ap": None},
@@ -42,21 +28,6 @@ UNSET = ("MLFLOW_", "PREFECT_")
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
-def draw(folder, rng, count, holes=None):
-    """Grey plates; `holes` is the folder of the masks of dark holes."""
-    folder.mkdir(parents=True)
-    for index in range(count):
-        pixels = rng.normal(150, 12, (48, 48)).clip(0, 255).astype(np.uint8)
-        if holes:
-            mask = np.zeros_like(pixels)
-            top, left = rng.integers(4, 32, 2)
-            mask[top : top + 12, left : left + 10] = 255
-            pixels[mask > 0] //= 4
-            holes.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(mask).save(holes / f"{index:03}_mask.png")
-        Image.fromarray(pixels).save(folder / f"{index:03}.png")
-
-
 def free_ports(count):
     sockets = [socket.socket() for _ in range(count)]
     for one in sockets:
@@ -67,42 +38,22 @@ def free_ports(count):
     return ports
 
 
-class Composition:
+class Composition(Checkout):
     """The servers, as infra/local.sh starts them, and what a user does with them."""
 
-    def __init__(self, folder, set_values):
-        self.checkout, self.home, self.set_values = folder / "checkout", folder / "home", set_values
-        self.origin = folder / "origin.git"
+    def __init__(self, folder):
+        super().__init__(folder / "checkout")
+        self.home, self.origin = folder / "home", folder / "origin.git"
         names = ("POSTGRES_PORT", "S3_PORT", "CEPH_MON_PORT", "MLFLOW_PORT", "PREFECT_PORT", "WORKER_PORT")
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(UNSET)}
-        self.environment = environment | dict(zip(names, map(str, free_ports(len(names))), strict=True))
+        self.environment = {name: value for name, value in self.environment.items() if not name.startswith(UNSET)}
+        self.environment |= dict(zip(names, map(str, free_ports(len(names))), strict=True))
         self.environment |= {
             "INFRA_HOME": str(self.home),
             "INFRA_VENV": str(Path(sys.executable).parents[1]),
             "INFRA_PATIENCE_S": "900",
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(self.checkout),
-            "STAGE_PYTHON": sys.executable,
-            "DVC_NO_ANALYTICS": "1",
             "PREFECT_CLI_PROMPT": "false",
             "PREFECT_WORKER_QUERY_SECONDS": "2",
         }
-        self.environment |= {
-            f"GIT_{who}_{what}": "test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
-        }
-
-    def run(self, *command, folder=None, check=True):
-        done = subprocess.run(
-            command,
-            cwd=folder or self.checkout,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=3600,
-        )
-        assert not check or done.returncode == 0, done.stdout + done.stderr
-        return done
 
     def local(self, *arguments, check=True):
         return self.run("infra/local.sh", *arguments, check=check)
@@ -116,9 +67,8 @@ class Composition:
 
     def change(self, **values):
         """Set values of params.yaml, a double underscore steps into a section, and commit."""
-        self.set_values(self.checkout / "params.yaml", **values)
-        self.run("git", "add", "-A")
-        self.run("git", "commit", "-qm", "a change")
+        super().change(**values)
+        self.commit()
 
     def deployment(self, name):
         return self._call("GET", f"/deployments/name/{name}").json()["id"]
@@ -163,7 +113,7 @@ class Composition:
 
     def await_training(self):
         """Wait until a training has saved a state to go on from."""
-        folder = self.checkout / ".local/training/plates/plate"
+        folder = self.root / ".local/training/plates/plate"
         self.wait_for(lambda: any(folder.glob("*.pt")), "a training", poll_s=0.05)
 
     def champion(self):
@@ -207,28 +157,14 @@ class Composition:
 
 
 def make_checkout(composition, parts):
-    root = composition.checkout
-    root.mkdir()
-    for name in CODE:
-        place = ROOT / name
-        if place.is_dir():
-            shutil.copytree(place, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(place, root / name)
-    (root / ".dvc").mkdir()
-    for name in ("config", ".gitignore"):
-        shutil.copy(ROOT / ".dvc" / name, root / ".dvc" / name)
-    lay_over(ROOT / "params" / "test.yaml", root / "params.yaml")
+    composition.lay_out(parts)
     # As docs/infra.md says for another data set.
-    deployments = root / "infra" / "prefect.yaml"
+    deployments = composition.root / "infra" / "prefect.yaml"
     deployments.write_text(deployments.read_text().replace("elpv", "plates").replace("mono", "plate"))
-    composition.run("git", "init", "-q", "-b", "main")
-    composition.run("git", "init", "-q", "--bare", str(composition.origin))
-    composition.run("git", "remote", "add", "origin", str(composition.origin))
-    composition.run(sys.executable, "-m", "dvc", "remote", "add", "--default", "store", "s3://dvc/plates")
+    composition.git("init", "-q", "--bare", str(composition.origin))
+    composition.git("remote", "add", "origin", str(composition.origin))
+    composition.run("dvc", "remote", "add", "--default", "store", "s3://dvc/plates")
     composition.change(
-        datasets__plates=DATASET | {"sources": [{"url": str(parts), "sha256": None}]},
-        categories={"plates-plate": {"dataset": "plates", "category": "plate"}},
         orchestration__schedules={"plates": {"cron": "0 3 * * 1", "timezone": "Etc/UTC"}},
         orchestration__retry_wait_s=[5, 10, 20, 40],
         orchestration__live_poll_s=0.5,
@@ -237,17 +173,14 @@ def make_checkout(composition, parts):
 
 
 @pytest.fixture(scope="session")
-def composition(set_values):
+def composition():
     """Everything up, and the flows deployed."""
     # Not below pytest's folder, which the user postgres may not enter.
     folder = Path(tempfile.mkdtemp(prefix="diffusionad-infra-"))
     folder.chmod(0o755)
-    rng, plate = np.random.default_rng(0), folder / "parts" / "plate"
-    draw(plate / "train" / "good", rng, 16)
-    draw(plate / "test" / "good", rng, 6)
-    draw(plate / "test" / "hole", rng, 6, plate / "ground_truth" / "hole")
-    one = Composition(folder, set_values)
-    make_checkout(one, plate.parent)
+    draw_category(folder / "parts" / "plate")
+    one = Composition(folder)
+    make_checkout(one, folder / "parts")
     try:
         one.local("up")
         one.take_over_addresses()

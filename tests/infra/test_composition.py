@@ -137,7 +137,7 @@ def test_after_a_power_cut_the_next_run_goes_on_though_servers_go_away_and_ends_
     lost = composition.trigger("training/plates", dataset="plates")
     composition.await_training()
     composition.kill("worker")
-    assert "train@plates-plate" in (composition.checkout / ".dvc/tmp/rwlock").read_text()
+    assert "train@plates-plate" in (composition.root / ".dvc/tmp/rwlock").read_text()
     composition.local("up", "worker")
 
     # Nobody has said that the run is lost: it holds its deployment until 90 s have passed without a sign of life.
@@ -155,9 +155,9 @@ def test_after_a_power_cut_the_next_run_goes_on_though_servers_go_away_and_ends_
     composition.local("up", "mlflow")
 
     ends_whole_or_as_before(composition, run, "training/plates", before)
-    made = digest(composition.checkout / MODEL)
+    made = digest(composition.root / MODEL)
     composition.run(sys.executable, "-m", "stages.train", "plates-plate")
-    assert digest(composition.checkout / MODEL) == made
+    assert digest(composition.root / MODEL) == made
     composition.change(training__steps=6, training__validate_every=2)
 
 

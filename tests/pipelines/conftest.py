@@ -5,9 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
-import threading
 import warnings
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,6 +25,7 @@ from pipelines.tracking import store
 from stages.evaluate.stage import EvaluationConfig, evaluate
 from stages.files import write_json
 from stages.paths import CategoryPaths
+from toys.web import Web
 
 with warnings.catch_warnings():
     # mlflow warns of its own type hints while it is imported; a mark on a test would come too late.
@@ -178,21 +177,9 @@ def answering():
     with contextlib.ExitStack() as stack:
 
         def start(texts):
-            class Handler(BaseHTTPRequestHandler):
-                def do_GET(self):
-                    self.send_response(200 if self.path in texts else 404)
-                    self.end_headers()
-                    self.wfile.write(texts.get(self.path, "").encode())
-
-                def log_message(self, *_):
-                    """Say nothing."""
-
-            server = stack.enter_context(HTTPServer(("127.0.0.1", 0), Handler))
-            thread = threading.Thread(target=server.serve_forever)
-            thread.start()
-            stack.callback(thread.join)
-            stack.callback(server.shutdown)
-            return f"http://127.0.0.1:{server.server_port}"
+            web = stack.enter_context(Web())
+            web.files = {path.removeprefix("/"): text.encode() for path, text in texts.items()}
+            return web.url
 
         yield start
 

@@ -5,12 +5,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from diffusionad.data.images import read_image, read_mask, resize_image
+from toys.pictures import mark, paint
 
 SIZES = st.tuples(st.integers(1, 30), st.integers(1, 30))
 
 
 @given(SIZES, SIZES, st.floats(0, 1, width=32))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_constant_image_stays_constant(old, new, value):
     image = np.full((*old, 3), value, np.float32)
 
@@ -18,7 +19,7 @@ def test_a_constant_image_stays_constant(old, new, value):
 
 
 @given(SIZES, st.integers(1, 4), st.integers(1, 4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_shrinking_takes_means_of_areas(size, rows, columns):
     height, width = size
     image = np.random.default_rng(0).random((height * rows, width * columns, 3), dtype=np.float32)
@@ -36,7 +37,7 @@ def test_an_image_may_shrink_one_way_and_grow_the_other():
     np.testing.assert_allclose(resized[:, 0, 0], image[:, 0, 0].reshape(4, 2).mean(axis=1), atol=1e-6)
 
 
-def test_an_image_is_read_at_its_own_size_or_at_another(tmp_path, paint):
+def test_an_image_is_read_at_its_own_size_or_at_another(tmp_path):
     path = paint(tmp_path / "a.png", size=(20, 30), mode="RGB")
 
     whole, small = read_image(path, None), read_image(path, (10, 15))
@@ -48,13 +49,13 @@ def test_an_image_is_read_at_its_own_size_or_at_another(tmp_path, paint):
 
 
 @pytest.mark.parametrize("name", ["a.PNG", "Ünïcödé 名前.png", f"{'n' * 250}.png", "no ending"])
-def test_names_do_not_matter(tmp_path, paint, name):
+def test_names_do_not_matter(tmp_path, name):
     paint(tmp_path / "a.png").rename(tmp_path / name)
 
     assert read_image(tmp_path / name, None).shape == (40, 48, 3)
 
 
-def test_a_mask_is_read_at_its_own_size_or_at_another(tmp_path, mark):
+def test_a_mask_is_read_at_its_own_size_or_at_another(tmp_path):
     path = mark(tmp_path / "m.png", value=1, size=(40, 48))
 
     assert read_mask(path, None).sum() == 100
@@ -63,7 +64,7 @@ def test_a_mask_is_read_at_its_own_size_or_at_another(tmp_path, mark):
 
 
 @pytest.mark.parametrize("read", [read_image, read_mask])
-def test_a_damaged_file_is_named(tmp_path, paint, read):
+def test_a_damaged_file_is_named(tmp_path, read):
     path = paint(tmp_path / "a.png", mode="RGB")
     path.write_bytes(path.read_bytes()[:-40])
 

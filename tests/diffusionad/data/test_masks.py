@@ -23,7 +23,7 @@ def mask_of(image, kind="PNG", **options):
 
 
 @given(MASKS, SIDES, SIDES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_every_defect_that_was_there_is_there_at_any_size(mask, height, width):
     """Each component keeps a positive pixel where its own pixels fall."""
     resized = resize_mask(mask, (height, width))
@@ -38,7 +38,7 @@ def test_every_defect_that_was_there_is_there_at_any_size(mask, height, width):
 
 
 @given(MASKS, SIDES, SIDES)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_nothing_comes_from_nothing(mask, height, width):
     assert not resize_mask(np.zeros_like(mask), (height, width)).any()
     assert resize_mask(np.ones_like(mask), (height, width)).all()

@@ -12,10 +12,12 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 
+from toys.params import set_values
+
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")]
 ROOT = Path(__file__).parents[3]
 APPLY = """
-from pipelines.orchestration import read_orchestration
+from pipelines.flows.settings import read_orchestration
 from pipelines.flows.schedules import deployments
 for deployment in deployments(read_orchestration()):
     deployment.apply()
@@ -24,7 +26,7 @@ WAIT_S = 120
 
 
 @pytest.fixture
-def production(repository, prefect_api, run, set_values, monkeypatch, entry):
+def production(repository, prefect_api, run, monkeypatch, entry):
     """A repository with a champion and its deployments, whose flows work for the server of the tests."""
     settings = YAML(typ="safe").load(ROOT / "params.yaml")
     set_values(Path("params.yaml"), orchestration=settings["orchestration"], download=settings["download"])

@@ -3,8 +3,6 @@
 import json
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import httpx
@@ -25,6 +23,8 @@ from pipelines.flows.sweep import sweep
 from pipelines.flows.training import training
 from pipelines.repository.dvc import changed_stages
 from pipelines.repository.dvc_index import stage_graph
+from toys.datasets import describe_dataset
+from toys.web import Web
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")]
 
@@ -119,9 +119,7 @@ def test_a_category_that_does_not_exist_is_one_line_that_names_those_that_do(her
 
 def test_a_source_on_s3_without_credentials_is_one_line_and_moves_nothing(here, monkeypatch):
     checkout = here("a")
-    dataset = {"layout": "folder", "mirror_names": ["toy"], "terms": None, "licence": "CC0", "licence_url": ""}
-    source = {"non_commercial": False, "foreground": "full", "sources": [{"url": "s3://plates/toy", "sha256": None}]}
-    checkout.change(datasets__toy=dataset | source)
+    checkout.change(datasets__toy=describe_dataset("toy", "s3://plates/toy"))
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(checkout.root / "none"))
@@ -191,7 +189,9 @@ def test_a_sweep_works_by_dask_where_the_setting_says_so(here):
     checkout = here("a")
     checkout.change(orchestration__sweep__dask="local")
 
-    done = checkout.run("pipelines.launch.process", "sweep", json.dumps({"dataset": "toy", "seeds": [3, 4]}))
+    done = checkout.run(
+        "python", "-m", "pipelines.launch.process", "sweep", json.dumps({"dataset": "toy", "seeds": [3, 4]})
+    )
 
     assert "2 of 2 combinations done: " in done.stdout
     lines = next(Path(".local", "sweeps").glob("*.csv")).read_text().splitlines()
@@ -216,37 +216,20 @@ def test_a_flow_run_links_the_page_of_candidate_and_champion(here, prefect_api, 
 
 
 def test_a_message_goes_out_through_a_block_of_prefect(here):
-    got = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_):
-            """Say nothing."""
-
     @flow
     def say(block):
         tell(block, "refused: toy-a", "1 of 9 rules does not hold")
 
     here("a")
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    block = CustomWebhookNotificationBlock(
-        name="team",
-        url=f"http://127.0.0.1:{server.server_port}/hook",
-        json_data={"title": "{{subject}}", "body": "{{body}}"},
-    )
-    block.save("team", overwrite=True)
+    with Web() as web:
+        message = {"title": "{{subject}}", "body": "{{body}}"}
+        CustomWebhookNotificationBlock(name="team", url=f"{web.url}/hook", json_data=message).save(
+            "team", overwrite=True
+        )
 
-    say("custom-webhook/team")
-    say("custom-webhook/nobody")
-    say(None)
-    server.shutdown()
-    thread.join()
-    server.server_close()
+        say("custom-webhook/team")
+        say("custom-webhook/nobody")
+        say(None)
 
-    assert got == [{"title": "refused: toy-a", "body": "1 of 9 rules does not hold"}]
+    (got,) = web.posted
+    assert json.loads(got) == {"title": "refused: toy-a", "body": "1 of 9 rules does not hold"}

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 SEEN = """
 from pathlib import Path
 from pipelines.catalogue import find
-from pipelines.changes import look, write_state
+from pipelines.repository.changes import look, write_state
 (entry,) = find("plates", "plate")
 write_state(entry.key, look(entry, Path.cwd()), Path.cwd())
 """
@@ -43,7 +43,7 @@ def test_schedules_are_made_runs_are_taken_from_elsewhere_and_a_signal_leaves_no
         "PREFECT_RUNNER_POLL_FREQUENCY": "1",
     }
     subprocess.run([sys.executable, "-c", SEEN], cwd=plates.root, env=plates.environment, check=True)
-    process = plates.start("pipelines.cli", "serve")
+    process = plates.start("python", "-m", "pipelines.cli", "serve")
     api = httpx.Client(base_url=environment["PREFECT_API_URL"], timeout=60)
 
     def runs(kind):
@@ -70,7 +70,7 @@ def test_a_wrong_cron_ends_it_in_one_line_and_makes_no_deployment(quick, prefect
     checkout = quick("wrong")
     checkout.change(orchestration__schedules={"toy": {"cron": "61 * * * *", "timezone": "Etc/UTC"}})
 
-    done = checkout.run("pipelines.cli", "serve", check=False)
+    done = checkout.run("python", "-m", "pipelines.cli", "serve", check=False)
 
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()

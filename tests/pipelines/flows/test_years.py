@@ -10,13 +10,15 @@ import pandas as pd
 import pytest
 from ruamel.yaml import YAML
 
+from toys.plates import draw_plates
+
 REFUSED = 3
 STAGES = ("download", "foreground", "synthesize", "train", "evaluate", "benchmark")
 
 
 def flow(checkout, name, *, check=True, **parameters):
     content = json.dumps({"dataset": "plates", "category": "plate"} | parameters)
-    return checkout.run("pipelines.launch.process", name, content, check=check)
+    return checkout.run("python", "-m", "pipelines.launch.process", name, content, check=check)
 
 
 def shown(api, name):
@@ -47,7 +49,7 @@ def begin_twice(plates):
     """A retraining whose machine dies in its training, and one that is told to stop there."""
     plates.change(training__steps=2000, training__validate_every=5)
     plates.commit()
-    first = plates.start("pipelines.launch.process", "retraining", '{"dataset": "plates"}')
+    first = plates.start("python", "-m", "pipelines.launch.process", "retraining", '{"dataset": "plates"}')
     saved = plates.root / ".local" / "training" / "plates" / "plate"
     wait_for(lambda: list(saved.glob("*.pt")), first)
     first.kill()
@@ -60,7 +62,7 @@ def begin_twice(plates):
     api = plates.environment.pop("PREFECT_API_URL")
     log = plates.root.parent / "log"
     with log.open("w") as stream:
-        second = plates.start("pipelines.cli", "retrain", "--dataset", "plates", output=stream)
+        second = plates.start("python", "-m", "pipelines.cli", "retrain", "--dataset", "plates", output=stream)
         wait_for(lambda: "resuming at step" in log.read_text(), second)
     assert not orphans & plates.pids("stages.train")
     assert plates.pids("stages.train")
@@ -79,7 +81,7 @@ def test_a_category_is_begun_three_times_trained_left_alone_retrained_and_scored
     begin_twice(plates)
 
     # The third is a short one; after it there is nothing to do.
-    done = plates.run("pipelines.cli", "retrain", "--dataset", "plates", "--commit", check=False)
+    done = plates.run("python", "-m", "pipelines.cli", "retrain", "--dataset", "plates", "--commit", check=False)
     assert done.returncode == REFUSED, done.stdout + done.stderr
     assert "retraining: plates-plate version 1: refused: " in done.stdout
     state, tasks, artifacts = shown(prefect_api, "retraining")
@@ -94,7 +96,7 @@ def test_a_category_is_begun_three_times_trained_left_alone_retrained_and_scored
     assert (state, artifacts) == ("Unchanged", {})
 
     # New photographs arrive.
-    plates.draw(4)
+    draw_plates(plates.root.parent / "parts" / "plate" / "train" / "good", np.random.default_rng(150), 4)
     done = flow(plates, "retraining", check=False, commit=True)
     assert done.returncode == REFUSED, done.stdout + done.stderr
     assert "changed: plates-plate: data" in done.stdout + done.stderr
@@ -108,10 +110,10 @@ def test_a_category_is_begun_three_times_trained_left_alone_retrained_and_scored
 
     # In production, where the camera has become darker.
     assert "no champion yet" in flow(plates, "scoring", check=False, source="x").stderr
-    plates.run("pipelines.cli", "promote", "--dataset", "plates", "--override", "--why", "a test")
+    plates.run("python", "-m", "pipelines.cli", "promote", "--dataset", "plates", "--override", "--why", "a test")
     plates.change(orchestration__drift__min_images=6, orchestration__drift__p_value=0.05)
     source = plates.root.parent / "line"
-    plates.draw(12, source / "day", brightness=30)
+    draw_plates(source / "day", np.random.default_rng(30), 12, brightness=30)
     flow(plates, "scoring", source=str(source))
     flow(plates, "scoring", source=str(source))
     scores = pd.read_parquet(plates.root / ".local" / "scores" / "plates-plate")

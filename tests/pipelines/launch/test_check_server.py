@@ -43,6 +43,7 @@ def test_what_is_no_server_is_named(answering, texts, complaint):
 def test_a_server_of_this_version_is_taken_and_no_server_too(answering):
     address = answering({"/api/admin/version": '"3.8.8"'})
 
+    # It says nothing and raises nothing.
     with temporary_settings({PREFECT_API_URL: f"{address}/api"}):
         check_server()
     with temporary_settings({PREFECT_API_URL: None}):

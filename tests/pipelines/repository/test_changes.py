@@ -6,22 +6,14 @@ from pathlib import Path
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
-from ruamel.yaml import YAML
 
 from pipelines.catalogue import find
 from pipelines.errors import PassingError
 from pipelines.repository.changes import list_source, look, read_state, write_state
+from toys.datasets import describe_dataset
+from toys.params import set_values
 
 FETCH = {"timeout_s": 0.5, "attempts": 1, "wait_s": 0, "max_unpacked_mib": 1, "max_files": 9}
-DATASET = {
-    "layout": "folder",
-    "mirror_names": ["toy"],
-    "terms": None,
-    "licence": "CC0",
-    "licence_url": "",
-    "non_commercial": False,
-    "foreground": "full",
-}
 
 
 @pytest.fixture
@@ -32,11 +24,11 @@ def source(repository, tmp_path, workshop, monkeypatch):
     (folder / "disc" / "train").mkdir(parents=True)
     for name in ("a", "b"):
         (folder / "disc" / "train" / f"{name}.png").write_bytes(name.encode())
-    yaml, params = YAML(), Path("params.yaml")
-    content = yaml.load(params)
-    content["download"] = {"mirror": None, "fetch": FETCH}
-    content["datasets"] = {"toy": DATASET | {"sources": [{"url": str(folder), "sha256": None}]}}
-    yaml.dump(content, params)
+    set_values(
+        Path("params.yaml"),
+        download={"mirror": None, "fetch": FETCH},
+        datasets={"toy": describe_dataset("toy", folder)},
+    )
     for name in ("diffusionad/model.py", "stages/train/stage.py", "dvc.yaml"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text("1\n")

@@ -1,17 +1,14 @@
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-
 import boto3
-import numpy as np
 import pytest
 from moto.server import ThreadedMotoServer
-from PIL import Image
 
 from stages.common.dataset import DatasetConfig
 from stages.download.contract import ContractConfig
 from stages.download.fetch import FetchConfig
 from stages.download.stage import DownloadConfig
+from toys.datasets import describe_dataset
+from toys.pictures import mark, paint
+from toys.web import Web
 
 FETCH = {"timeout_s": 0.5, "attempts": 2, "wait_s": 0, "max_unpacked_mib": 4, "max_files": 30}
 CONTRACT = {
@@ -34,16 +31,7 @@ DOWNLOAD = {
     "fetch": FETCH,
     "contract": CONTRACT,
 }
-DATASET = {
-    "layout": "folder",
-    "sources": [],
-    "mirror_names": ["mine"],
-    "terms": None,
-    "licence": "CC0",
-    "licence_url": "",
-    "non_commercial": False,
-    "foreground": "full",
-}
+DATASET = describe_dataset("mine")
 
 
 @pytest.fixture(scope="session")
@@ -76,34 +64,7 @@ def dataset_config():
 
 
 @pytest.fixture(scope="session")
-def paint():
-    """Write a photograph of smooth noise; another seed, another picture."""
-
-    def write(path: Path, seed=0, size=(40, 48), mode="L"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        noise = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-        Image.fromarray(noise).resize(size[::-1]).convert(mode).save(path)
-        return path
-
-    return write
-
-
-@pytest.fixture(scope="session")
-def mark():
-    """Write a mask with a square of `value`; 0 leaves it empty."""
-
-    def write(path: Path, value=255, size=(40, 48), box=(10, 20)):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        mask = np.zeros(size, np.uint8)
-        mask[slice(*box), slice(*box)] = value
-        Image.fromarray(mask).save(path)
-        return path
-
-    return write
-
-
-@pytest.fixture(scope="session")
-def nut(tmp_path_factory, paint, mark):
+def nut(tmp_path_factory):
     """A data set of ones own that keeps its contract; copy it before you break it."""
     root = tmp_path_factory.mktemp("mine")
     for i in range(12):
@@ -116,59 +77,10 @@ def nut(tmp_path_factory, paint, mark):
     return root
 
 
-class Web:
-    """A web server on this machine that serves bytes, and fails on demand."""
-
-    def __init__(self):
-        self.files, self.statuses, self.break_after, self.ignore_ranges = {}, {}, {}, False
-        self.requests, self.silent = [], threading.Event()
-        web = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                web.answer(self)
-
-            def log_message(self, *args):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-
-    def answer(self, request):
-        path = request.path.split("?")[0].lstrip("/")
-        self.requests.append((path, request.headers.get("Range")))
-        if self.statuses.get(path) == "silent":
-            self.silent.wait(5)
-            return
-        if path in self.statuses or path not in self.files:
-            request.send_error(self.statuses.get(path, 404))
-            return
-        data, start = self.files[path], 0
-        tag = f'"{hash(data) & 0xFFFF:x}"'
-        wanted = request.headers.get("Range")
-        if wanted and not self.ignore_ranges and request.headers.get("If-Range") in (None, tag):
-            start = int(wanted.removeprefix("bytes=").rstrip("-"))
-            if start >= len(data):
-                request.send_error(416)
-                return
-        request.send_response(206 if start else 200)
-        request.send_header("ETag", tag)
-        request.send_header("Content-Length", str(len(data) - start))
-        request.end_headers()
-        stop = self.break_after.get(path, len(data))
-        request.wfile.write(data[start : max(start, stop)])
-        request.close_connection = True
-
-
 @pytest.fixture
 def web():
-    server = Web()
-    yield server
-    server.silent.set()
-    server.server.shutdown()
-    server.server.server_close()
+    with Web() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -10,12 +10,12 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
 from stages.download import stage as download
 from stages.download import survey, unpack
+from toys.pictures import paint
 
 GOOD = "nut/train/good/00.png"
 CRACK = "nut/test/crack/00.png"
@@ -44,10 +44,8 @@ class Workshop:
         self.monkeypatch.setattr(sys, "argv", ["stages.download", self.key])
         download.main()
 
-    def paint(self, name, mode="L", size=(40, 48), **options):
-        (self.source / name).parent.mkdir(parents=True, exist_ok=True)
-        noise = np.random.default_rng(77).integers(0, 256, (*size, 3), dtype=np.uint8)
-        Image.fromarray(noise).convert(mode).save(self.source / name, **options)
+    def paint(self, name, mode="L", size=(40, 48)):
+        paint(self.source / name, seed=77, size=size, mode=mode)
 
     def cut(self, name):
         data = (self.source / name).read_bytes()
@@ -278,7 +276,7 @@ CASES = {
     ),
     "truncated png": (lambda w: w.cut(GOOD), r"train/good/00.png: expected an image .*; got damaged or cut off"),
     "truncated jpg": (
-        lambda w: (w.paint("nut/test/good/9.jpg"), w.cut("nut/test/good/9.jpg")),
+        lambda w: (w.paint("nut/test/good/9.jpg", size=(200, 200)), w.cut("nut/test/good/9.jpg")),
         r"test/good/9.jpg: expected an image .*; got damaged or cut off",
     ),
     "animation": (animate, r"99.gif: expected an image .*; got animated or of many pages \(2 frames\)"),

@@ -96,7 +96,7 @@ def test_near_copies_are_on_one_side_also_over_a_third():
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=2, max_size=60), st.integers(0, 99))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_group_is_never_on_two_sides(pairs, seed):
     items = [item(f"n{i}", label=int(bad), group=f"g{g}") for i, (g, bad) in enumerate(pairs)]
 

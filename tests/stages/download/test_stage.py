@@ -9,6 +9,7 @@ from PIL import Image
 from diffusionad.data.manifest import manifest_digest, read_manifest, read_metadata
 from stages.download.stage import download
 from stages.paths import CategoryPaths
+from toys.pictures import mark, paint
 
 
 @pytest.fixture
@@ -114,7 +115,7 @@ def test_drift_against_the_data_accepted_last_is_told(run, nut, tmp_path, caplog
     assert "mine/nut: expected a mean brightness within 0.1 of the data accepted last; got 0.3" in caplog.text
 
 
-def test_images_that_take_no_part_are_not_left_lying(run, tmp_path, paint, mark):
+def test_images_that_take_no_part_are_not_left_lying(run, tmp_path):
     for i in range(20):
         paint(tmp_path / f"kos{i:02d}/Part0.jpg", seed=i)
         mark(tmp_path / f"kos{i:02d}/Part0_label.bmp", box=(0, 0))
@@ -130,7 +131,7 @@ def test_images_that_take_no_part_are_not_left_lying(run, tmp_path, paint, mark)
     assert frame.groupby("group")["split"].nunique().max() == 1
 
 
-def test_outlines_become_masks(run, tmp_path, paint):
+def test_outlines_become_masks(run, tmp_path):
     images = [{"id": i, "file_name": f"{i:02d}.png"} for i in range(16)]
     box = {"image_id": 15, "category_id": 1, "bbox": [4, 5, 10, 12]}
     for i in range(16):

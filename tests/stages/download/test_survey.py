@@ -6,13 +6,14 @@ from PIL import Image
 
 from stages.download.layouts.listing import Item, Listing
 from stages.download.survey import lookalikes, remove_rest, survey
+from toys.pictures import mark, paint
 
 
 def item(name, mask=None, outline=()):
     return Item(name, "train", 0, "good", mask, name, outline)
 
 
-def test_files_are_copied_as_they_are_and_missing_ones_left_to_be_found(tmp_path, paint, mark):
+def test_files_are_copied_as_they_are_and_missing_ones_left_to_be_found(tmp_path):
     paint(tmp_path / "from/a.png")
     mark(tmp_path / "from/m/a.png")
     items = (item("a.png", "m/a.png"), item("gone.png"))
@@ -26,7 +27,7 @@ def test_files_are_copied_as_they_are_and_missing_ones_left_to_be_found(tmp_path
     assert found.masks["m/a.png"].area == pytest.approx(100 / 1920)
 
 
-def test_masks_are_drawn_from_outlines(tmp_path, paint):
+def test_masks_are_drawn_from_outlines(tmp_path):
     paint(tmp_path / "from/a.png", size=(20, 30))
     items = (item("a.png", "masks/a.png", (((2, 3), (6, 3), (6, 8), (2, 8)),)),)
 
@@ -38,7 +39,7 @@ def test_masks_are_drawn_from_outlines(tmp_path, paint):
     assert found.masks["masks/a.png"].fault is None
 
 
-def test_of_many_megapixels_some_are_looked_at_whatever_their_order(tmp_path, paint):
+def test_of_many_megapixels_some_are_looked_at_whatever_their_order(tmp_path):
     items = tuple(item(f"{i}.png") for i in range(9))
     for i, one in enumerate(items):
         paint(tmp_path / one.path, seed=i, size=(100, 100))
@@ -50,7 +51,7 @@ def test_of_many_megapixels_some_are_looked_at_whatever_their_order(tmp_path, pa
     assert turned == found
 
 
-def test_near_copies_are_paired_by_path(tmp_path, paint):
+def test_near_copies_are_paired_by_path(tmp_path):
     items = tuple(item(f"{i}.png") for i in range(3))
     for one, seed in zip(items, (0, 1, 0), strict=True):
         paint(tmp_path / one.path, seed=seed)
@@ -58,7 +59,7 @@ def test_near_copies_are_paired_by_path(tmp_path, paint):
     assert lookalikes(survey(Listing(tmp_path, items, {}), tmp_path / "to", 9).images, 8) == [("0.png", "2.png", 0)]
 
 
-def test_what_takes_no_part_is_removed(tmp_path, paint):
+def test_what_takes_no_part_is_removed(tmp_path):
     for name in ("a/keep.png", "a/drop.png", "b/c/drop.png"):
         paint(tmp_path / name)
 
@@ -67,7 +68,7 @@ def test_what_takes_no_part_is_removed(tmp_path, paint):
     assert sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*")) == ["a", "a/keep.png"]
 
 
-def test_a_file_that_may_not_be_read_is_a_fault_of_its_own(tmp_path, paint, monkeypatch):
+def test_a_file_that_may_not_be_read_is_a_fault_of_its_own(tmp_path, monkeypatch):
     """Root may read everything, so the refusal is made at the border to the operating system."""
     items = tuple(item(paint(tmp_path / name, seed=len(name)).name) for name in ("a.png", "bb.png"))
     read = Path.read_bytes

@@ -1,6 +1,7 @@
 """Evaluation and benchmark of an untrained model: what is written, not how good it is."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from diffusionad.model import DiffusionAD, ModelConfig
 from PIL import Image
 
-from diffusionad.data.manifest import SCHEMA, manifest_digest, write_manifest
+from diffusionad.data.manifest import manifest_digest, write_manifest
 from diffusionad.detector import Detector, DetectorConfig
 from stages.benchmark.stage import BenchmarkConfig, benchmark, count_gmac, for_paradigms, read_test_images
 from stages.benchmark.timing import Effort
@@ -18,42 +19,66 @@ from stages.evaluate.figures import FiguresConfig
 from stages.evaluate.pictures import Gallery
 from stages.evaluate.stage import EvaluationConfig, evaluate
 from stages.paths import CategoryPaths
+from toys.manifest import fill
+from toys.pictures import mark
 
 MODEL = Path(__file__).parents[2] / "diffusionad" / "tiny_model.json"
 CONFIG = EvaluationConfig(
     figures=FiguresConfig(fpr_limit=0.3, resamples=20, seed=0), curve_points=10, histogram_bins=4, pictures=2
 )
 SIZE = (32, 32)
+PATHS = CategoryPaths("toys", "noise")
 
 
-@pytest.fixture
-def paths(tmp_path, monkeypatch):
-    """Four normal and four anomalous test images, of which three have masks, and an untrained detector."""
-    monkeypatch.chdir(tmp_path)
-    paths = CategoryPaths("toys", "noise")
+@pytest.fixture(scope="module")
+def category(tmp_path_factory):
+    """A folder with four normal and four anomalous test images, of which three have masks, and an untrained detector.
+
+    Tests work on copies of it.
+    """
+    folder = tmp_path_factory.mktemp("category")
     rng = np.random.default_rng(0)
     rows = []
     for index in range(8):
         name, mask = f"test/{index}.png", f"truth/{index}.png" if index in (4, 5, 6) else None
         for file in filter(None, (name, mask)):
-            (paths.images / file).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (40, 44, 3), np.uint8)).save(paths.images / name)
+            (folder / PATHS.images / file).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (40, 44, 3), np.uint8)).save(folder / PATHS.images / name)
         if mask:
-            truth = np.zeros((40, 44), np.uint8)
-            truth[10:20, 10:20] = 255
-            Image.fromarray(truth).save(paths.images / mask)
+            mark(folder / PATHS.images / mask, size=(40, 44))
         rows.append({"path": name, "split": "test", "label": int(index > 3), "defect": "hole", "mask": mask})
-    write(paths, rows)
-    return paths
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        write(PATHS, rows)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def evaluated_category(category, tmp_path_factory):
+    """The same after one evaluation."""
+    folder = Path(shutil.copytree(category, tmp_path_factory.mktemp("evaluated") / "category"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        evaluate(CONFIG, paths=PATHS)
+    return folder
+
+
+@pytest.fixture
+def paths(category, tmp_path, monkeypatch):
+    """The category, in the current folder."""
+    monkeypatch.chdir(shutil.copytree(category, tmp_path / "category"))
+    return PATHS
+
+
+@pytest.fixture
+def evaluated(evaluated_category, tmp_path, monkeypatch):
+    """The evaluated category, in the current folder."""
+    monkeypatch.chdir(shutil.copytree(evaluated_category, tmp_path / "evaluated"))
+    return PATHS
 
 
 def write(paths, rows):
-    frame = pd.DataFrame(rows).assign(width=44, height=40)
-    for column in SCHEMA.names:
-        if column not in frame:
-            frame[column] = "" if SCHEMA.field(column).type == "string" else 0
-    frame["mask"] = frame["mask"].astype(object)
-    write_manifest(frame, paths.manifest, {})
+    write_manifest(fill(rows).assign(width=44, height=40), paths.manifest, {})
     torch.manual_seed(0)
     settings = json.loads(MODEL.read_text())
     settings["schedule"]["num_timesteps"] = 60
@@ -77,48 +102,46 @@ def metrics(paths):
     return json.loads(paths.metrics.read_text())
 
 
-def test_every_figure_has_its_interval_and_the_count_behind_it(paths):
-    evaluate(CONFIG, paths=paths)
-
-    figures = metrics(paths)
+def test_every_figure_has_its_interval_and_the_count_behind_it(evaluated):
+    figures = metrics(evaluated)
     for name in ("image_auroc", "image_ap", "image_f1", "pixel_auroc", "pixel_ap", "pixel_pro"):
         assert 0 <= figures[f"{name}_low"] <= figures[f"{name}_high"] <= 1
     assert (figures["test_normal"], figures["test_anomalous"], figures["test_masks"]) == (4, 4, 3)
 
 
-def test_maps_are_logits_in_the_order_of_the_scores(paths):
-    evaluate(CONFIG, paths=paths)
-
-    scores = pd.read_parquet(paths.scores)
-    maps = np.load(paths.maps / "test.npy")
-    prediction = Detector.load(paths.model).predict([paths.images / name for name in scores["path"]])
+def test_maps_are_logits_in_the_order_of_the_scores(evaluated):
+    scores = pd.read_parquet(evaluated.scores)
+    maps = np.load(evaluated.maps / "test.npy")
+    prediction = Detector.load(evaluated.model).predict([evaluated.images / name for name in scores["path"]])
     assert maps.dtype == np.float16
     np.testing.assert_allclose(maps, prediction.mask_logits.numpy(), atol=1e-3)
     np.testing.assert_allclose(scores["score"], prediction.image_score.numpy(), rtol=1e-6)
     assert (scores["is_anomalous"] == (scores["score"] >= 0.5)).all()
 
 
-def test_the_page_has_pictures_of_every_test_image_and_outlines_of_every_mask(paths):
-    evaluate(CONFIG, paths=paths)
-
-    pictures = {file.name for file in paths.report.glob("*.webp")}
+def test_the_page_has_pictures_of_every_test_image_and_outlines_of_every_mask(evaluated):
+    pictures = {file.name for file in evaluated.report.glob("*.webp")}
     kinds = ("photograph", "0-reconstruction", "0-map", "0-heat")
     assert {name for name in pictures if "outline" not in name} == {
         f"0000{i}-{kind}.webp" for i in range(8) for kind in kinds
     }
     assert {name for name in pictures if "outline" in name} == {f"0000{i}-outline.webp" for i in (4, 5, 6)}
-    text = paths.page.read_text(encoding="utf-8")
-    for score in pd.read_parquet(paths.scores)["score"]:
+    text = evaluated.page.read_text(encoding="utf-8")
+    for score in pd.read_parquet(evaluated.scores)["score"]:
         assert repr(float(score)) in text
 
 
-def test_two_evaluations_write_the_same_bytes(paths):
+def test_two_evaluations_write_the_same_bytes(evaluated):
+    folder = evaluated.metrics.parent
+
     def written():
-        evaluate(CONFIG, paths=paths)
-        folder = paths.metrics.parent
         return {file.relative_to(folder): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
-    assert written() == written()
+    before = written()
+    evaluate(CONFIG, paths=evaluated)
+
+    assert evaluated.page.relative_to(folder) in before
+    assert written() == before
 
 
 def test_without_masks_pixel_figures_come_from_synthetic_defects_under_their_own_name(paths):
@@ -139,15 +162,14 @@ def test_without_masks_pixel_figures_come_from_synthetic_defects_under_their_own
     assert figures["synthetic_test_masks"] == 3
 
 
-def test_a_model_of_another_manifest_is_refused_and_the_last_figures_stay(paths):
-    evaluate(CONFIG, paths=paths)
-    before = paths.metrics.read_bytes()
-    write_manifest(pd.read_parquet(paths.manifest).assign(defect="scratch"), paths.manifest, {})
+def test_a_model_of_another_manifest_is_refused_and_the_last_figures_stay(evaluated):
+    before = evaluated.metrics.read_bytes()
+    write_manifest(pd.read_parquet(evaluated.manifest).assign(defect="scratch"), evaluated.manifest, {})
 
     with pytest.raises(ValueError, match=r"models/toys/noise: trained on another version of .*manifest.parquet"):
-        evaluate(CONFIG, paths=paths)
+        evaluate(CONFIG, paths=evaluated)
 
-    assert paths.metrics.read_bytes() == before
+    assert evaluated.metrics.read_bytes() == before
 
 
 def test_an_empty_test_split_is_refused(paths):
@@ -189,10 +211,8 @@ def test_the_gallery_holds_what_is_drawn_and_little_else(paths, monkeypatch):
     assert {file.stem for file in paths.pictures.iterdir()} == {"best", "missed", "false_alarms", "borderline"}
 
 
-def test_what_rounding_the_maps_may_have_cost_is_told(paths):
-    evaluate(CONFIG, paths=paths)
-
-    assert 0 <= metrics(paths)["pixel_rounding"] < 0.1
+def test_what_rounding_the_maps_may_have_cost_is_told(evaluated):
+    assert 0 <= metrics(evaluated)["pixel_rounding"] < 0.1
 
 
 def test_the_benchmark_keeps_what_depends_on_the_machine_apart(paths):

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from diffusionad.data.manifest import SCHEMA, write_manifest
+from diffusionad.data.manifest import write_manifest
 from diffusionad.foreground.grabcut import GrabCutConfig
 from diffusionad.foreground.isnet import IsNetConfig
 from diffusionad.foreground.methods import ForegroundConfig
@@ -20,6 +20,7 @@ from stages.foreground import stage
 from stages.foreground.stage import foreground
 from stages.params import Category
 from stages.paths import CategoryPaths
+from toys.manifest import fill
 
 CONFIG = ForegroundConfig(
     working_px=128,
@@ -51,13 +52,8 @@ def write_images(paths, names, step=5):
 
 
 def write_rows(paths, names, label=0):
-    frame = pd.DataFrame({"path": list(names)})
-    for column in SCHEMA.names:
-        if column not in frame:
-            frame[column] = "" if SCHEMA.field(column).type == "string" else 0
-    frame["label"] = label
-    frame["split"] = [SPLITS.get(name, "test") for name in names]
-    write_manifest(frame, paths.manifest, {})
+    rows = [{"path": name, "split": SPLITS.get(name, "test"), "label": label} for name in names]
+    write_manifest(fill(rows), paths.manifest, {})
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from diffusionad.data.images import read_image, read_mask
-from diffusionad.data.manifest import SCHEMA, write_manifest
+from diffusionad.data.manifest import write_manifest
 from diffusionad.synthesis.blend import SynthesisConfig
 from diffusionad.synthesis.blend import synthesize as draw_anomaly
 from diffusionad.synthesis.draws import item_generator
@@ -17,6 +17,7 @@ from stages.params import Category, ImageConfig
 from stages.paths import CategoryPaths
 from stages.synthesize import stage
 from stages.synthesize.stage import SyntheticSetsConfig, synthesize
+from toys.manifest import fill
 
 SETTINGS = Path(__file__).parents[2] / "diffusionad" / "synthesis" / "settings.json"
 CONFIG = SyntheticSetsConfig(
@@ -28,15 +29,10 @@ ROWS += [("test/bad.png", "test", 1)]
 
 
 def write_rows(paths, rows, mask=None):
-    frame = pd.DataFrame(rows, columns=["path", "split", "label"])
-    for column in SCHEMA.names:
-        if column not in frame:
-            frame[column] = "" if SCHEMA.field(column).type == "string" else 0
-    frame["sha256"] = [f"{number:064x}" for number in range(1, len(rows) + 1)]
-    frame["sha256"] = [digest[::-1] for digest in frame["sha256"]]
+    frame = fill([{"path": path, "split": split, "label": label} for path, split, label in rows])
+    frame["sha256"] = [f"{number:064x}"[::-1] for number in range(1, len(rows) + 1)]
     frame["mask"] = pd.Series([mask if label else None for label in frame["label"]], dtype=object)
     write_manifest(frame, paths.manifest, {})
-    return frame.set_index("path")
 
 
 @pytest.fixture

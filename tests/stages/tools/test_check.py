@@ -6,6 +6,7 @@ from ruamel.yaml import YAML
 
 from stages.tools.check import SECTIONS, faults
 from stages.tools.settings import lay_over
+from toys.params import set_values
 
 ROOT = Path(__file__).parents[3]
 # The rooms above read these themselves.
@@ -13,7 +14,7 @@ OTHERS = {"categories", "datasets", "ablation", "promotion", "orchestration"}
 
 
 @pytest.fixture
-def params(tmp_path, set_values):
+def params(tmp_path):
     """Makes a copy of params.yaml with values replaced, by dotted name."""
 
     def make(**values):

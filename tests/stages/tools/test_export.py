@@ -10,11 +10,12 @@ import torch
 from diffusionad.model import DiffusionAD, ModelConfig
 from PIL import Image
 
-from diffusionad.data.manifest import SCHEMA, manifest_digest, write_manifest
+from diffusionad.data.manifest import manifest_digest, write_manifest
 from diffusionad.detector import Detector, DetectorConfig
 from diffusionad.runtime import parity
 from pipelines.serving.export import export as command
 from stages.paths import CategoryPaths
+from toys.manifest import fill
 
 pytest.importorskip("onnxruntime")
 
@@ -37,12 +38,7 @@ def paths(tmp_path, monkeypatch):
     ]
     for row in rows:
         Image.fromarray(rng.integers(0, 256, (40, 44, 3), np.uint8)).save(paths.images / row["path"])
-    frame = pd.DataFrame(rows)
-    for column in SCHEMA.names:
-        if column not in frame:
-            frame[column] = "" if SCHEMA.field(column).type == "string" else 0
-    frame["mask"] = frame["mask"].astype(object)
-    write_manifest(frame, paths.manifest, {})
+    write_manifest(fill(rows), paths.manifest, {})
     paths.synthetic.mkdir(parents=True)
     images = rng.integers(0, 256, (3, *SIZE, 3), np.uint8)
     np.savez(paths.synthetic / "val.npz", images=images, masks=np.ones((3, *SIZE), np.uint8))

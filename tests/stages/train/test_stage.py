@@ -12,7 +12,7 @@ from diffusionad.patchcore import PatchCoreConfig
 from PIL import Image
 from stages.train.fitted import memorise
 
-from diffusionad.data.manifest import SCHEMA, write_manifest
+from diffusionad.data.manifest import write_manifest
 from diffusionad.detector import Detector
 from diffusionad.synthesis.blend import SynthesisConfig
 from diffusionad.training.trainer import TrainingConfig
@@ -25,6 +25,7 @@ from stages.synthesize.stage import SyntheticSetsConfig, synthesize
 from stages.train import stage as train_module
 from stages.train.selection import OperatingPointConfig
 from stages.train.stage import train
+from toys.manifest import fill
 
 ROOT = Path(__file__).parents[3]
 MODEL = ROOT / "tests" / "diffusionad" / "tiny_model.json"
@@ -65,12 +66,7 @@ def paths(tmp_path, monkeypatch):
         Image.fromarray(np.full((40, 40), 255, np.uint8)).save(foreground)
         row = {"path": name, "split": split, "label": int(index > 11), "defect": "spot" if mask else "good"}
         rows.append(row | {"mask": mask, "sha256": f"{index:064x}", "width": 40, "height": 40})
-    frame = pd.DataFrame(rows)
-    for column in SCHEMA.names:
-        if column not in frame:
-            frame[column] = "" if SCHEMA.field(column).type == "string" else 0
-    frame["mask"] = frame["mask"].astype(object)
-    write_manifest(frame, paths.manifest, {})
+    write_manifest(fill(rows), paths.manifest, {})
     anomalies = SynthesisConfig.model_validate_json(SYNTHESIS.read_bytes())
     synthesize(
         SyntheticSetsConfig(seed=0, count_per_image=1, anomalies=anomalies),

@@ -1,10 +1,11 @@
 import pytest
 
 from stages.download.layouts import anomalib_folder
+from toys.pictures import mark, paint
 
 
 @pytest.fixture
-def toy(tmp_path, paint, mark):
+def toy(tmp_path):
     """A miniature of the hazelnut set that anomalib's guides use."""
     for i, name in enumerate(["good/00.jpg", "good/01.jpg", "colour/00.jpg", "crack/01.jpg"]):
         paint(tmp_path / "nut" / name, seed=i)
@@ -22,7 +23,7 @@ def test_a_folder_for_anomalib_is_read_as_it_is(toy, rows):
     ]
 
 
-def test_a_folder_of_normal_test_images_makes_a_split(toy, paint, rows):
+def test_a_folder_of_normal_test_images_makes_a_split(toy, rows):
     paint(toy / "nut/normal_test/02.jpg")
 
     found = {path: split for path, split, *_ in rows(anomalib_folder.find(toy, "nut"))}
@@ -36,7 +37,7 @@ def test_a_folder_of_normal_test_images_makes_a_split(toy, paint, rows):
     }
 
 
-def test_masks_may_lie_in_one_folder_and_orphans_are_told(tmp_path, paint, mark):
+def test_masks_may_lie_in_one_folder_and_orphans_are_told(tmp_path):
     paint(tmp_path / "normal/0.png")
     paint(tmp_path / "abnormal/1.png", seed=1)
     mark(tmp_path / "ground_truth/1.png")
@@ -48,7 +49,7 @@ def test_masks_may_lie_in_one_folder_and_orphans_are_told(tmp_path, paint, mark)
     assert listing.orphans == ("ground_truth/2.png",)
 
 
-def test_a_folder_without_normal_images_is_refused(tmp_path, paint):
+def test_a_folder_without_normal_images_is_refused(tmp_path):
     paint(tmp_path / "crack/0.png")
 
     with pytest.raises(ValueError, match="expected a folder good or normal; it holds crack"):

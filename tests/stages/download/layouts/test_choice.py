@@ -3,6 +3,7 @@ from typing import get_args
 import pytest
 
 from stages.download.layouts import choice as layouts
+from toys.pictures import paint
 
 
 def test_every_layout_that_may_be_named_is_read():
@@ -10,14 +11,14 @@ def test_every_layout_that_may_be_named_is_read():
 
 
 @pytest.mark.parametrize("wrapper", ["", "mvtec", "mvtec/mvtec_ad"])
-def test_folders_that_an_archive_adds_are_stepped_through(tmp_path, paint, wrapper):
+def test_folders_that_an_archive_adds_are_stepped_through(tmp_path, wrapper):
     paint(tmp_path / wrapper / "bottle/train/good/0.png")
 
     assert layouts.find("folder", tmp_path, "bottle").home == tmp_path / wrapper / "bottle"
 
 
 @pytest.mark.parametrize("layout", ["folder", "anomalib_folder", "dagm", "magnetic_tile", "ksdd"])
-def test_the_only_category_is_not_taken_for_another(tmp_path, paint, layout):
+def test_the_only_category_is_not_taken_for_another(tmp_path, layout):
     """A wrapper is stepped into, a category is not: `nuts` is not `nut`."""
     for name in ("train/good/exp1_num_1.png", "Train/0.PNG", "good/0.png"):
         paint(tmp_path / "nut" / name)
@@ -40,7 +41,7 @@ def test_a_category_without_images_is_refused(tmp_path):
         layouts.find("folder", tmp_path, "bottle")
 
 
-def test_checksums_beside_the_data_are_taken_for_their_files(tmp_path, paint):
+def test_checksums_beside_the_data_are_taken_for_their_files(tmp_path):
     paint(tmp_path / "bottle/train/good/0.png")
     lines = [f"{'A' * 64}  bottle/train/good/0.png", f"{'b' * 64} *cable/train/good/0.png"]
     (tmp_path / "MANIFEST.sha256").write_text("\n".join(lines))

@@ -6,6 +6,7 @@ import pytest
 from stages.download.layouts import coco
 from stages.download.layouts.outlines import draw_outlines
 from stages.download.layouts.run_lengths import run_outlines
+from toys.pictures import paint
 
 SQUARE = [4, 5, 8, 5, 8, 9, 4, 9]
 
@@ -20,7 +21,7 @@ def export(folder, annotations, name="train/_annotations.coco.json"):
     (folder / name).write_text(json.dumps(table))
 
 
-def test_an_export_is_read_as_downloaded(tmp_path, paint, rows):
+def test_an_export_is_read_as_downloaded(tmp_path, rows):
     for i, name in enumerate(["a.jpg", "b.jpg"]):
         paint(tmp_path / "train" / name, seed=i)
     export(tmp_path, [{"image_id": 2, "category_id": 7, "segmentation": [SQUARE]}])
@@ -34,7 +35,7 @@ def test_an_export_is_read_as_downloaded(tmp_path, paint, rows):
     assert listing.items[1].outline == (((4, 5), (8, 5), (8, 9), (4, 9)),)
 
 
-def test_images_beside_the_annotations_are_found(tmp_path, paint):
+def test_images_beside_the_annotations_are_found(tmp_path):
     paint(tmp_path / "images/a.jpg")
     paint(tmp_path / "images/b.jpg", seed=1)
     export(tmp_path, [], "annotations/instances.json")
@@ -74,7 +75,7 @@ def test_run_lengths_of_pycocotools_are_read():
     assert np.count_nonzero(mask) == 40 * 30
 
 
-def test_images_outside_are_refused(tmp_path, paint):
+def test_images_outside_are_refused(tmp_path):
     paint(tmp_path / "a.jpg")
     (tmp_path / "nut").mkdir()
     table = {"images": [{"id": 1, "file_name": "../a.jpg"}], "annotations": []}

@@ -1,12 +1,13 @@
 import pytest
 
 from stages.download.layouts import dagm
+from toys.pictures import mark, paint
 
 LABELS = "1\n0001\t0\t0001.PNG\t0\t0\t\n0002\t1\t0002.PNG\t0\t0002_label.PNG\t\n\n"
 
 
 @pytest.fixture
-def native(tmp_path, paint, mark):
+def native(tmp_path):
     """A miniature of DAGM 2007 as downloaded: in each part a normal and a defective image."""
     for part in ("Train", "Test"):
         home = tmp_path / "Class1" / part
@@ -37,7 +38,7 @@ def test_without_a_table_the_label_files_count(native, rows):
     assert rows(dagm.find(native, "Class1")) == before
 
 
-def test_a_label_without_an_image_is_told(native, mark):
+def test_a_label_without_an_image_is_told(native):
     mark(native / "Class1/Test/Label/0009_label.PNG")
 
     assert dagm.find(native, "Class1").orphans == ("Test/Label/0009_label.PNG",)

@@ -1,9 +1,10 @@
 import pytest
 
 from stages.download.layouts import dtd
+from toys.pictures import paint
 
 
-def test_dtd_is_read_as_downloaded(tmp_path, paint, rows):
+def test_dtd_is_read_as_downloaded(tmp_path, rows):
     paint(tmp_path / "images/banded/banded_0002.jpg")
     paint(tmp_path / "images/veined/veined_0001.jpg")
     (tmp_path / "labels").mkdir()

@@ -1,10 +1,11 @@
 import pytest
 
 from stages.download.layouts import folder
+from toys.pictures import mark, paint
 
 
 @pytest.fixture
-def mvtec(tmp_path, paint, mark):
+def mvtec(tmp_path):
     """A miniature of MVTec AD as downloaded."""
     home = tmp_path / "bottle"
     for i, name in enumerate(["train/good/000.png", "train/good/001.png", "test/good/000.png", "test/crack/000.png"]):
@@ -32,26 +33,26 @@ def test_a_folder_of_ones_own_needs_no_folder_for_the_category(mvtec, rows):
 
 
 @pytest.mark.parametrize("name", ["000.png", "000_mask.PNG", "000_label.bmp", "000_gt.png"])
-def test_masks_are_found_under_the_names_that_are_about(mvtec, mark, name):
+def test_masks_are_found_under_the_names_that_are_about(mvtec, name):
     (mvtec / "bottle/ground_truth/crack/000_mask.png").unlink()
     mark(mvtec / "bottle/ground_truth/crack" / name)
 
     assert folder.find(mvtec, "bottle").items[0].mask == f"ground_truth/crack/{name}"
 
 
-def test_a_folder_for_validation_is_taken(mvtec, paint, rows):
+def test_a_folder_for_validation_is_taken(mvtec, rows):
     paint(mvtec / "bottle/validation/good/7.png")
 
     assert ("validation/good/7.png", "val", 0, "good", None) in rows(folder.find(mvtec, "bottle"))
 
 
-def test_a_mask_without_an_image_is_told(mvtec, mark):
+def test_a_mask_without_an_image_is_told(mvtec):
     mark(mvtec / "bottle/ground_truth/crack/001_mask.png")
 
     assert folder.find(mvtec, "bottle").orphans == ("ground_truth/crack/001_mask.png",)
 
 
-def test_a_mask_for_a_normal_image_goes_with_it(mvtec, mark):
+def test_a_mask_for_a_normal_image_goes_with_it(mvtec):
     mark(mvtec / "bottle/ground_truth/good/000_mask.png")
 
     assert folder.find(mvtec, "bottle").items[1].mask == "ground_truth/good/000_mask.png"
@@ -76,7 +77,7 @@ def test_a_category_that_is_not_there_is_told_with_those_that_are(mvtec):
         folder.find(mvtec, "botle")
 
 
-def test_an_image_beside_the_folders_is_refused(mvtec, paint):
+def test_an_image_beside_the_folders_is_refused(mvtec):
     paint(mvtec / "bottle/train/5.png")
 
     with pytest.raises(ValueError, match=r"5.png: expected it in a folder named good or by its defect"):

@@ -1,10 +1,11 @@
 import pytest
 
 from stages.download.layouts import ksdd
+from toys.pictures import mark, paint
 
 
 @pytest.fixture
-def native(tmp_path, paint, mark):
+def native(tmp_path):
     """A miniature of KolektorSDD as downloaded: two commutators of two parts, a crack (label 1) in the second."""
     for i, (item, part, value) in enumerate([("01", 0, 0), ("01", 1, 0), ("02", 0, 0), ("02", 1, 1)]):
         paint(tmp_path / f"kos{item}/Part{part}.jpg", seed=i)
@@ -24,7 +25,7 @@ def test_kolektorsdd_is_read_as_downloaded(native, rows):
     assert [item.group for item in listing.items] == ["kos01", "kos01", "kos02", "kos02"]
 
 
-def test_an_item_inside_an_item_is_left_out_and_counted(native, paint):
+def test_an_item_inside_an_item_is_left_out_and_counted(native):
     paint(native / "kos01/kos08/Part0.jpg")
 
     assert ksdd.find(native, "commutator").left_out == {"in a folder inside an item": 1}
@@ -37,7 +38,7 @@ def test_a_part_without_a_label_is_refused(native):
         ksdd.find(native, "commutator")
 
 
-def test_the_layout_of_mvtec_is_read_with_its_groups(tmp_path, paint):
+def test_the_layout_of_mvtec_is_read_with_its_groups(tmp_path):
     paint(tmp_path / "commutator/train/good/kos14_Part6.jpg")
 
     assert ksdd.find(tmp_path, "commutator").items[0].group == "kos14"

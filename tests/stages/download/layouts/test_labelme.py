@@ -3,12 +3,13 @@ import json
 import pytest
 
 from stages.download.layouts import labelme
+from toys.pictures import paint
 
 NAMES = ["01_200901053246_477500_315_crop_2", "01_200902053246_477500_315_crop_2", "01_200902053246_585000_090_crop_1"]
 
 
 @pytest.fixture
-def native(tmp_path, paint):
+def native(tmp_path):
     """A miniature of BSData as downloaded: three photographs of two places, one pitting."""
     for i, name in enumerate(NAMES):
         paint(tmp_path / f"data/{name}.png", seed=i)
@@ -56,7 +57,7 @@ def test_an_annotation_without_an_image_is_told(native):
     assert labelme.find(native, "all").orphans == ("label/gone.json",)
 
 
-def test_a_folder_without_annotations_is_refused(tmp_path, paint):
+def test_a_folder_without_annotations_is_refused(tmp_path):
     paint(tmp_path / "a.png")
 
     with pytest.raises(ValueError, match=r"no category `x` \(expected \.json annotations below .*x\)$"):
@@ -70,14 +71,14 @@ def test_a_misspelt_category_is_told_which_there_are(native):
         labelme.find(native, "ball_scrw")
 
 
-def test_an_annotation_that_may_be_of_two_images_is_refused(native, paint):
+def test_an_annotation_that_may_be_of_two_images_is_refused(native):
     paint(native / f"more/{NAMES[2]}.png", seed=9)
 
     with pytest.raises(ValueError, match=r"crop_1\.json: 2 images have its name; put it beside its own"):
         labelme.find(native, "all")
 
 
-def test_images_of_one_name_have_the_annotations_beside_them(tmp_path, paint):
+def test_images_of_one_name_have_the_annotations_beside_them(tmp_path):
     shapes = [{"label": "Pitting", "points": [[1, 2], [5, 6]], "shape_type": "rectangle"}]
     for i, part in enumerate(("train", "valid")):
         paint(tmp_path / part / "a.png", seed=i)

@@ -1,10 +1,11 @@
 import pytest
 
 from stages.download.layouts import magnetic_tile
+from toys.pictures import mark, paint
 
 
 @pytest.fixture
-def native(tmp_path, paint, mark):
+def native(tmp_path):
     """A miniature of the repository as downloaded: one tile at two exposures, one far off, a crack, an empty mask."""
     names = ["MT_Free/exp1_num_10", "MT_Free/exp2_num_16", "MT_Free/exp1_num_500", "MT_Crack/exp1_num_900"]
     for i, name in enumerate([*names, "MT_Uneven/exp1_num_2000"]):
@@ -32,14 +33,14 @@ def test_exposures_of_one_tile_are_one_object(native):
     assert groups == ["tile_900", "tile_10", "tile_500", "tile_10"]
 
 
-def test_a_run_of_frames_is_one_tile_however_long(tmp_path, paint):
+def test_a_run_of_frames_is_one_tile_however_long(tmp_path):
     for frame in range(0, 400, 90):
         paint(tmp_path / f"MT_Free/Imgs/exp1_num_{frame}.jpg", seed=frame)
 
     assert {item.group for item in magnetic_tile.find(tmp_path, "magnetic_tile").items} == {"tile_0"}
 
 
-def test_the_layout_of_mvtec_is_read_with_its_groups(tmp_path, paint):
+def test_the_layout_of_mvtec_is_read_with_its_groups(tmp_path):
     for frame in (10, 16, 500):
         paint(tmp_path / f"magnetic_tile/train/good/exp1_num_{frame}.jpg", seed=frame)
 
@@ -48,13 +49,13 @@ def test_the_layout_of_mvtec_is_read_with_its_groups(tmp_path, paint):
     assert groups == ["tile_10", "tile_10", "tile_500"]
 
 
-def test_a_mask_without_a_photograph_is_told(native, mark):
+def test_a_mask_without_a_photograph_is_told(native):
     mark(native / "MT_Crack/Imgs/exp1_num_901.png")
 
     assert magnetic_tile.find(native, "magnetic_tile").orphans == ("MT_Crack/Imgs/exp1_num_901.png",)
 
 
-def test_a_name_without_a_frame_is_refused(native, paint):
+def test_a_name_without_a_frame_is_refused(native):
     paint(native / "MT_Free/Imgs/tile.jpg")
 
     with pytest.raises(ValueError, match=r"tile.jpg: expected a name like exp1_num_2345"):

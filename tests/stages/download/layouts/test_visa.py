@@ -1,6 +1,7 @@
 import pytest
 
 from stages.download.layouts import visa
+from toys.pictures import mark, paint
 
 TABLE = """\
 object,split,label,image,mask
@@ -12,7 +13,7 @@ fryum,train,normal,fryum/Data/Images/Normal/000.JPG,
 
 
 @pytest.fixture
-def native(tmp_path, paint, mark):
+def native(tmp_path):
     """A miniature of VisA as downloaded: upper-case endings, masks of class numbers."""
     for i, name in enumerate(["Normal/0000", "Normal/0001", "Anomaly/000"]):
         paint(tmp_path / f"candle/Data/Images/{name}.JPG", seed=i)
@@ -33,7 +34,7 @@ def test_visa_is_read_as_downloaded(native, rows):
     ]
 
 
-def test_a_mask_that_the_table_does_not_name_is_told(native, mark):
+def test_a_mask_that_the_table_does_not_name_is_told(native):
     mark(native / "candle/Data/Masks/Anomaly/001.png")
 
     assert visa.find(native, "candle").orphans == ("Data/Masks/Anomaly/001.png",)

@@ -1,6 +1,7 @@
 import pytest
 
 from stages.download.layouts import voc
+from toys.pictures import mark, paint
 
 OBJECT = "<object><name>{}</name><bndbox><xmin>3</xmin><ymin>2</ymin><xmax>6</xmax><ymax>9</ymax></bndbox></object>"
 
@@ -11,7 +12,7 @@ def annotate(path, *defects):
 
 
 @pytest.fixture
-def native(tmp_path, paint, mark):
+def native(tmp_path):
     """A miniature export: a normal image, a dent by its box, a crack with its mask, and their parts."""
     for i, name in enumerate("abc"):
         paint(tmp_path / f"JPEGImages/{name}.jpg", seed=i)
@@ -36,7 +37,7 @@ def test_an_export_is_read_as_it_is(native, rows):
     assert listing.orphans == ()
 
 
-def test_annotations_beside_their_images_are_found(tmp_path, paint, rows):
+def test_annotations_beside_their_images_are_found(tmp_path, rows):
     for part, defect in (("train", ()), ("valid", ("dent",))):
         paint(tmp_path / part / "a.jpg", seed=len(defect))
         annotate(tmp_path / part / "a.xml", *defect)
@@ -47,7 +48,7 @@ def test_annotations_beside_their_images_are_found(tmp_path, paint, rows):
     ]
 
 
-def test_an_empty_mask_of_a_normal_image_is_none_and_another_is_told(native, mark, rows):
+def test_an_empty_mask_of_a_normal_image_is_none_and_another_is_told(native, rows):
     mark(native / "SegmentationClass/a.png", value=0)
     assert rows(voc.find(native, "all"))[0] == ("JPEGImages/a.jpg", None, 0, "good", None)
     assert voc.find(native, "all").orphans == ()
