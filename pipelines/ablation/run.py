@@ -16,6 +16,7 @@ from diffusionad.section import Section
 from diffusionad.training.trainer import TrainingConfig
 from pipelines.ablation.plan import OURS, AblationConfig, Row, plan
 from stages.common.dataset import DatasetConfig
+from stages.common.schemas import read_metrics
 from stages.download.stage import CACHE, DownloadConfig, download
 from stages.evaluate.stage import EvaluationConfig, evaluate
 from stages.files import write_json
@@ -143,7 +144,7 @@ class Ablation:
         else:
             write_variant(trained, paths.model, self._model(row))
         evaluate(self.settings.evaluation, paths=paths)
-        figures: dict[str, Any] = json.loads(paths.metrics.read_text(encoding="utf-8"))
+        figures: dict[str, Any] = dict(read_metrics(paths.metrics).content)
         shutil.rmtree(self.scratch / "row")
         return figures
 

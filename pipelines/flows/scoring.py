@@ -32,6 +32,7 @@ from pipelines.launch.states import DRIFTED
 from pipelines.processes import stop_all, stream
 from pipelines.promotion import registry
 from pipelines.tracking.store import connect
+from stages.common.schemas import read_test_scores
 from stages.download.fetch import FetchConfig
 from stages.files import write_json
 from stages.params import read_section
@@ -122,7 +123,7 @@ def _reference(client: MlflowClient, entry: Entry, version: str) -> NDArray[np.f
     artifact = f"evaluation/{entry.paths.scores.name}"
     with tempfile.TemporaryDirectory() as place:
         file = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=artifact, dst_path=place)
-        table = pd.read_parquet(file)
+        table = read_test_scores(Path(file))
     return _numbers(table.loc[table["label"] == 0, "score"])
 
 

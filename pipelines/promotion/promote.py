@@ -17,8 +17,8 @@ from pipelines.promotion.journal import Event
 from pipelines.promotion.judge import score_apart
 from pipelines.promotion.settings import PromotionConfig, ScoringConfig, gate_for
 from pipelines.tracking.lineage import LICENCE
-from pipelines.tracking.results import read_json
 from pipelines.tracking.track import ARTIFACT, MODEL, download
+from stages.files import read_json
 
 WEIGHTS = "artifacts/{category}/model.safetensors"
 

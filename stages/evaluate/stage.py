@@ -19,6 +19,7 @@ from diffusionad.metrics.tally import Tally, sweep_tally, tally
 from diffusionad.section import Section
 from stages import command
 from stages.common.device import best_device
+from stages.common.schemas import write_metrics, write_test_scores
 from stages.common.synthetic import read_synthetic
 from stages.evaluate.figures import (
     Figures,
@@ -90,13 +91,12 @@ def evaluate(evaluation: EvaluationConfig, *, paths: CategoryPaths) -> None:
         marked = _marked(detector, rows, draft / MAPS, paths)
         figures = _figures(evaluation.figures, detector.config.threshold, table, marked)
         _write_curves(evaluation, table, marked, paths)
-    with atomic_file(paths.scores) as draft:
-        table.to_parquet(draft, index=False)
+    write_test_scores(paths.scores, table)
     with atomic_folder(paths.pictures) as draft:
         shown = table.assign(mask=rows["mask"])
         for name, chosen in choose(shown, detector.config.threshold, evaluation.pictures).items():
             draw_overview(draft / f"{name}.png", gallery, chosen, paths.images)
-    write_json(paths.metrics, figures)
+    write_metrics(paths.metrics, figures)
     write_json(paths.figures, compared(figures))
     review_category(paths, evaluation.figures.fpr_limit)
     told = ", ".join(f"{name} {value:.3f}" for name, value in compared(figures).items())

@@ -11,9 +11,10 @@ from diffusionad.data.manifest import manifest_digest, read_manifest
 from diffusionad.detector import Detector, DetectorConfig
 from diffusionad.patchcore import PatchCore, PatchCoreConfig
 from stages.common.device import best_device
+from stages.common.schemas import write_history
 from stages.common.synthetic import to_tensor
 from stages.paths import CategoryPaths
-from stages.train.selection import OperatingPointConfig, load_validation, publish, validate, write_curves, write_history
+from stages.train.selection import OperatingPointConfig, load_validation, publish, validate, write_curves
 
 BATCH = 16
 
@@ -51,7 +52,7 @@ def memorise(
     detector = Detector(model, settings, best_device())
     record = {"step": 1, **validate(detector, validation)}
     publish(detector, record, validation, operating_point, paths)
-    write_history([record], paths.history)
+    write_history(paths.history, [record])
     write_curves([record], paths.training_curves)
 
 

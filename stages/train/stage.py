@@ -17,6 +17,7 @@ from diffusionad.synthesis.blend import SynthesisConfig
 from diffusionad.training.losses import Losses
 from diffusionad.training.trainer import Batch, Trainer, TrainingConfig
 from stages import command
+from stages.common.schemas import read_document, write_history
 from stages.params import ImageConfig, read_section
 from stages.paths import CategoryPaths
 from stages.train.feed import batches, load_pool
@@ -31,7 +32,6 @@ from stages.train.selection import (
     publish,
     validate,
     write_curves,
-    write_history,
 )
 
 
@@ -67,7 +67,7 @@ def train(
     rows = read_manifest(paths.manifest).query("label == 0")
     pool = load_pool(rows[rows["split"] == "train"], size, paths)
     validation = load_validation(rows[rows["split"] == "val"], size, paths)
-    synthesis = SynthesisConfig.model_validate_json((paths.synthetic / "settings.json").read_bytes())
+    synthesis = read_document(paths.synthetic / "settings.json", SynthesisConfig)
     torch.manual_seed(training.seed)
     share, device = place or alone()
     networks = DiffusionAD(model, size)
@@ -102,14 +102,14 @@ def train(
             progress.set_postfix({key: f"{records[-1][key]:.3f}" for key in ("val_image_auroc", "val_pixel_ap")})
             if share.writes:
                 saved.save(trainer, records, best)
-                write_history(records, paths.history)
+                write_history(paths.history, records)
     if not share.writes:
         return
     assert best is not None  # noqa: S101  # the last step always validates
     kept = DiffusionAD(model, size)
     kept.load_state_dict(best["weights"])
     publish(Detector(kept, config, device), best["record"], validation, operating_point, paths)
-    write_history(records, paths.history)
+    write_history(paths.history, records)
     write_curves(records, paths.training_curves)
     saved.clear()
 

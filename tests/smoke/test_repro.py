@@ -70,15 +70,13 @@ def test_the_figures_of_two_commits_are_compared_by_dvc(trained):
     copy = trained.twin("compared")
     copy.run("git", "add", "-A")
     copy.run("git", "-c", "user.name=a test", "-c", "user.email=test@example.org", "commit", "-qm", "as trained")
-    copy.change(operating_point__false_alarm_rate=0.5)
+    copy.change(training__seed=7)
     copy.run("dvc", "repro")
 
     changes = json.loads(copy.run("dvc", "metrics", "diff", "--json").stdout)
 
-    (file,) = changes
-    assert file == "reports/plates/plate/figures.json"
-    assert set(changes[file]) <= {"recall", "false_alarm_rate"}
-    assert changes[file]
+    assert list(changes) == ["reports/plates/plate/figures.json"]
+    assert "pixel_pro" in changes["reports/plates/plate/figures.json"]
 
 
 def test_a_change_of_a_metric_evaluates_again_and_does_not_train_again(trained):
