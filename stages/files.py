@@ -1,4 +1,4 @@
-"""Writes that are whole or not there."""
+"""Writes that are whole or not there, and JSON read back."""
 
 import json
 import os
@@ -63,6 +63,21 @@ def write_json(path: Path, content: Any) -> None:  # noqa: ANN401  # JSON holds 
         raise ValueError(f"{path}: not written: {error}; write null where there is no number") from None
     with atomic_file(path) as draft:
         draft.write_text(text, encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file.
+
+    Raises:
+        ValueError: If it is missing or no JSON.
+    """
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{path}: not found; run `dvc repro` first") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON: {error}; run `dvc repro` to make it again") from None
+    return content
 
 
 def _umask() -> int:

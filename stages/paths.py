@@ -91,6 +91,11 @@ class CategoryPaths(NamedTuple):
         return self._report / "metrics.json"
 
     @property
+    def figures(self) -> Path:
+        """figures.json: the few figures that a person compares, rounded; the metric that DVC shows."""
+        return self._report / "figures.json"
+
+    @property
     def scores(self) -> Path:
         """scores.parquet: one row a test image with its score and verdict."""
         return self._report / "scores.parquet"

@@ -17,6 +17,7 @@ from diffusionad.training.trainer import TrainingConfig
 from pipelines.ablation.plan import AblationConfig, Row, with_values
 from stages.common.dataset import DatasetConfig
 from stages.common.detectors import read_model_config
+from stages.common.schemas import read_metrics
 from stages.download.stage import CACHE, DownloadConfig, download
 from stages.evaluate.stage import EvaluationConfig, evaluate
 from stages.files import write_json
@@ -161,7 +162,7 @@ class Ablation:
         else:
             write_variant(model, paths.model, self._model(row))
         evaluate(self.settings.evaluation, paths=paths)
-        figures: dict[str, Any] = json.loads(paths.metrics.read_text(encoding="utf-8"))
+        figures: dict[str, Any] = dict(read_metrics(paths.metrics).content)
         shutil.rmtree(self.scratch / "row")
         return figures
 

@@ -24,7 +24,7 @@ from prefect.runtime import flow_run
 from pipelines.catalogue import Entry
 from pipelines.promotion.comparison import PAGE, place_in_run
 from pipelines.promotion.decision import Decision, show
-from pipelines.tracking.results import read_json
+from stages.common.schemas import read_metrics
 
 PICTURES, SIDE_PX = 3, 480
 """How many an entry, and how large: they are kept in Prefect's database."""
@@ -45,12 +45,9 @@ def report_metrics(entries: Sequence[Entry]) -> None:
     """Show the figures of categories, each with its interval, beside each other."""
     rows = []
     for entry in entries:
-        figures = read_json(entry.paths.metrics)
-        for name, value in figures.items():
-            if not name.endswith(("_low", "_high", "_reason")):
-                low, high = figures.get(f"{name}_low"), figures.get(f"{name}_high")
-                interval = "" if low is None or high is None else f"{show(low)} to {show(high)}"
-                rows.append({"category": entry.model_name, "figure": name, "value": show(value), "95 %": interval})
+        for name, value, low, high in read_metrics(entry.paths.metrics).figures:
+            interval = "" if low is None or high is None else f"{show(low)} to {show(high)}"
+            rows.append({"category": entry.model_name, "figure": name, "value": show(value), "95 %": interval})
     create_table_artifact(rows, "metrics")
 
 

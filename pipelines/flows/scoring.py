@@ -1,6 +1,5 @@
 """Flow `scoring`: the images of a folder or a prefix through the champion, each once; and have its scores drifted?"""
 
-import json
 import os
 import sys
 import tempfile
@@ -31,7 +30,9 @@ from pipelines.flows.training import failed
 from pipelines.launch.states import DRIFTED
 from pipelines.processes import stop_all, stream
 from pipelines.promotion import registry
+from pipelines.promotion.decision import show
 from pipelines.tracking.store import connect
+from stages.common.schemas import read_test_scores
 from stages.download.fetch import FetchConfig
 from stages.files import write_json
 from stages.params import read_section
@@ -122,7 +123,7 @@ def _reference(client: MlflowClient, entry: Entry, version: str) -> NDArray[np.f
     artifact = f"evaluation/{entry.paths.scores.name}"
     with tempfile.TemporaryDirectory() as place:
         file = mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=artifact, dst_path=place)
-        table = pd.read_parquet(file)
+        table = read_test_scores(Path(file))
     return _numbers(table.loc[table["label"] == 0, "score"])
 
 
@@ -142,7 +143,9 @@ def _record(
         "drift": drift._asdict(),
     }
     write_json(folder / "_drift.json", content)  # readers of Parquet data sets pass over the underscore
-    create_table_artifact([{"of": name, "value": json.dumps(value)} for name, value in content.items()], "scores")
+    told = {name: value for name, value in content.items() if name != "drift"}
+    told |= {f"drift.{name}": value for name, value in drift._asdict().items()}
+    create_table_artifact([{"of": name, "value": show(value)} for name, value in told.items()], "scores")
     if drift.drifted:
         text = f"distance {drift.distance:.2f} over the last {drift.images} images, version {version}"
         get_run_logger().warning("scores of %s drifted: %s", entry.model_name, text)

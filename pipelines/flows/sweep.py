@@ -23,10 +23,11 @@ from pipelines.flows.retries import ERRORS, patient
 from pipelines.flows.settings import OrchestrationConfig, read_orchestration
 from pipelines.flows.training import failed
 from pipelines.processes import stop_all
+from pipelines.promotion.decision import show
 from pipelines.repository.changes import locked_stages
 from pipelines.repository.dvc import stream_dvc
 from pipelines.repository.workspace import carry_over, workspace
-from pipelines.tracking.results import read_json
+from stages.common.schemas import INTERVAL_ENDS, read_metrics
 from stages.files import atomic_file
 from stages.params import PARAMS
 from stages.tools.settings import lay_over
@@ -124,8 +125,7 @@ def run_cell(cell: Cell, checkout: Path, timeout_s: float) -> dict[str, Any]:
         _set(cell.settings, folder)
         target = f"evaluate@{cell.entry.key}"
         stream_dvc(folder, get_run_logger().info, timeout_s, "--wait-for-lock", "repro", target)
-        figures = read_json(folder / cell.entry.paths.metrics)
-    return {name: value for name, value in figures.items() if not isinstance(value, str)}
+        return read_metrics(folder / cell.entry.paths.metrics).numbers
 
 
 def _set(settings: Mapping[str, Any], folder: Path) -> None:
@@ -163,9 +163,9 @@ def _finish(rows: list[dict[str, Any]], dataset: str) -> State[Any]:
     place = OUT / f"{dataset}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.csv"
     with atomic_file(place) as draft:
         table.to_csv(draft, index=False)
-    shown = [column for column in table if not str(column).endswith(("_low", "_high"))]
+    shown = [column for column in table if column not in INTERVAL_ENDS]
     create_table_artifact(
-        [{str(k): str(v) for k, v in row.items()} for row in table[shown].to_dict("records")], "sweep"
+        [{str(k): show(v) for k, v in row.items()} for row in table[shown].to_dict("records")], "sweep"
     )
     failures = int(table["error"].notna().sum()) if "error" in table else 0
     message = f"{len(table) - failures} of {len(table)} combinations done: {place}"

@@ -74,7 +74,7 @@ class Decision(NamedTuple):
         )
 
 
-def show(value: float | str | None) -> str:
+def show(value: object) -> str:
     """A value as a person reads it."""
     if value is None:
         return "missing"

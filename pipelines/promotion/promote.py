@@ -17,8 +17,9 @@ from pipelines.promotion.journal import Event
 from pipelines.promotion.judge import score_apart
 from pipelines.promotion.settings import PromotionConfig, ScoringConfig, gate_for
 from pipelines.tracking.lineage import LICENCE
-from pipelines.tracking.results import read_json
 from pipelines.tracking.track import ARTIFACT, MODEL, download
+from stages.common.schemas import Metrics
+from stages.files import read_json
 
 WEIGHTS = "artifacts/{category}/model.safetensors"
 
@@ -105,7 +106,7 @@ def gather(client: MlflowClient, contest: Contest, scoring: ScoringConfig) -> Ev
         digest=version.tags[ARTIFACT],
         registered_digest=client.get_run(registry.run_of(version)).data.tags.get(ARTIFACT),
         manifest=manifest_digest(entry.paths.manifest),
-        figures={key: value for key, value in answer["figures"]["candidate"].items() if not isinstance(value, str)},
+        figures=Metrics(answer["figures"]["candidate"]).numbers,
         stated=client.get_run(registry.run_of(version)).data.metrics,
         leaked=_leaked(client, entry, contest.candidate),
         latency_ms=latency["candidate"],

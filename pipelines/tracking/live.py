@@ -8,8 +8,8 @@ import mlflow
 from mlflow import MlflowClient
 
 from pipelines.catalogue import Entry
-from pipelines.tracking.results import read_history
 from pipelines.tracking.track import log_history, start
+from stages.common.schemas import read_history
 
 
 class Follower:
@@ -19,7 +19,7 @@ class Follower:
         self.run_id = run_id
         self._client, self._path, self._poll_s = client, entry.paths.history, poll_s
         # What an earlier training left says nothing of this one.
-        self._stale = read_history(self._path)
+        self._stale = self._read()
         self._last, self._stopped = -1, threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
 
@@ -43,9 +43,16 @@ class Follower:
             self._look()
 
     def _look(self) -> None:
-        records = read_history(self._path)
+        records = self._read()
         if records != self._stale:
             self._last = log_history(self._client, self.run_id, records, self._last)
+
+    def _read(self) -> list[dict[str, float]]:
+        try:
+            return read_history(self._path)
+        except ValueError:
+            # What an earlier version left must not keep a training from running; `track` refuses what this one leaves.
+            return []
 
 
 @contextmanager

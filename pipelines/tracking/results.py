@@ -1,6 +1,5 @@
 """What the stages left of one category, read back: the source of every run and version."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +9,8 @@ from ruamel.yaml import YAML
 from pipelines.catalogue import Entry
 from pipelines.digests import file_digest, folder_digest, text_digest
 from pipelines.tracking.lineage import DVC_LOCK
+from stages.common.schemas import read_metrics
+from stages.files import read_json
 from stages.params import PARAMS
 
 STAGES = ("download", "foreground", "synthesize", "train", "evaluate", "benchmark")
@@ -35,35 +36,19 @@ def read_result(entry: Entry) -> Result:
     """Read the model and its figures.
 
     Raises:
-        ValueError: If one of them is missing or no JSON.
+        ValueError: If one of them is missing, no JSON or of another form.
     """
     paths = entry.paths
-    config, figures = read_json(paths.model / "model.json"), read_json(paths.metrics)
+    config, metrics = read_json(paths.model / "model.json"), read_metrics(paths.metrics)
     model_digest = folder_digest(paths.model)
     return Result(
         entry=entry,
         model_digest=model_digest,
-        metrics={name: value for name, value in figures.items() if not isinstance(value, str)},
-        reasons={name: value for name, value in figures.items() if isinstance(value, str)},
+        metrics=metrics.numbers,
+        reasons=metrics.reasons,
         key=text_digest(f"{'/'.join(paths)} {model_digest} {file_digest(paths.metrics)}")[:32],
         config=config,
     )
-
-
-def read_history(path: Path) -> list[dict[str, float]]:
-    """Read history.jsonl: a record a validation, each with its `step`; [] if there is no file.
-
-    A last line that is still being written is left out.
-    """
-    if not path.is_file():
-        return []
-    records = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return records
 
 
 def read_settings(entry: Entry) -> dict[str, str]:
@@ -88,21 +73,6 @@ def flatten(content: Any, prefix: str = "") -> dict[str, str]:  # noqa: ANN401  
     for key, value in content.items():
         flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
     return flat
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file.
-
-    Raises:
-        ValueError: If it is missing or no JSON.
-    """
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"{path}: not found; run `dvc repro` first") from None
-    except ValueError as error:
-        raise ValueError(f"{path}: not JSON: {error}; run `dvc repro` to make it again") from None
-    return content
 
 
 def _plain(path: Path) -> dict[str, Any]:

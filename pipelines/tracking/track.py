@@ -19,8 +19,9 @@ from pipelines.serving.packaging import artifact_digest, save_served
 from pipelines.tracking import lineage
 from pipelines.tracking.lineage import DVC_LOCK
 from pipelines.tracking.pages import log_page
-from pipelines.tracking.results import Result, read_history, read_json, read_result, read_settings
+from pipelines.tracking.results import Result, read_result, read_settings
 from pipelines.tracking.store import experiment, lock
+from stages.common.schemas import MeasuredTimes, ModelCost, read_document, read_history
 from stages.params import PARAMS
 
 KEY, MODEL, ARTIFACT = "result.key", "model.digest", "artifact.digest"
@@ -145,9 +146,10 @@ def _renew_lineage(client: MlflowClient, run: Run, entry: Entry) -> None:
 def _figures(result: Result) -> Iterator[tuple[str, float]]:
     paths = result.entry.paths
     yield from ((name, float(value)) for name, value in result.metrics.items() if value is not None)
-    for file, prefix in ((paths.benchmark, "benchmark"), (paths.latency, "latency")):
-        if file.is_file():
-            yield from _numbers(read_json(file), prefix)
+    if paths.benchmark.is_file():
+        yield from _numbers(read_document(paths.benchmark, ModelCost).model_dump(), "benchmark")
+    if paths.latency.is_file():
+        yield from _numbers(read_document(paths.latency, MeasuredTimes, "make bench").model_dump(), "latency")
 
 
 def _numbers(content: object, name: str) -> Iterator[tuple[str, float]]:

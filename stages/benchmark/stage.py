@@ -20,7 +20,7 @@ from stages import command
 from stages.benchmark.peak_memory import peak_mib
 from stages.benchmark.report import draw_rates, write_table
 from stages.benchmark.timing import MANY_PASSES, Effort, Subject, time_all
-from stages.files import write_json
+from stages.common.schemas import MeasuredTimes, ModelCost, write_document
 from stages.params import read_section
 from stages.paths import CategoryPaths
 
@@ -50,15 +50,13 @@ def benchmark(config: BenchmarkConfig, *, paths: CategoryPaths) -> None:
     detector = Detector.load(paths.model)
     images = read_test_images(detector, max(config.batch_sizes), paths)
     gmac = count_gmac(detector, images[:1])
-    write_json(
-        paths.benchmark,
-        {
-            "parameters": detector.parameters,
-            "model_mib": round((paths.model / "model.safetensors").stat().st_size / 2**20, 3),
-            "image_size": list(detector.config.image_size),
-            "gmac_per_image": {name: round(value, 4) for name, value in gmac.items()},
-        },
+    cost = ModelCost(
+        parameters=detector.parameters,
+        model_mib=round((paths.model / "model.safetensors").stat().st_size / 2**20, 3),
+        image_size=detector.config.image_size,
+        gmac_per_image={name: round(value, 4) for name, value in gmac.items()},
     )
+    write_document(paths.benchmark, cost)
     with tempfile.TemporaryDirectory() as place:
         subjects = [Subject(Variant("torch", "fp32"), None), *_exports(detector, Path(place))]
         write_times(config.batch_sizes, config.stage, detector, subjects, images, gmac, paths)
@@ -91,7 +89,8 @@ def write_times(
             *(row["ms_p50"], row["images_per_s"]),
         )
     content = {"machine": _machine(), "calibration": [one._asdict() for one in calibrations]}
-    write_json(paths.latency, content | {"memory": memory, "predict": nested})
+    times = MeasuredTimes.model_validate(content | {"memory": memory, "predict": nested})
+    write_document(paths.latency, times)
 
 
 def read_test_images(detector: Detector, count: int, paths: CategoryPaths) -> torch.Tensor:

@@ -24,6 +24,16 @@ from diffusionad.section import Section
 
 Figures = dict[str, float | int | str | None]
 
+COMPARED = {
+    "image_auroc": "image_auroc",
+    "pixel_pro": "pixel_pro",
+    "synthetic_pixel_pro": "synthetic_pixel_pro",
+    "recall": "at_threshold_recall",
+    "false_alarm_rate": "at_threshold_false_alarm_rate",
+}
+"""What a person compares, and its name in metrics.json. `dvc metrics show` prints a column for each: they fit 100."""
+DECIMALS = 4
+
 
 class FiguresConfig(Section):
     """Part `figures` of section `evaluation`."""
@@ -97,6 +107,16 @@ def threshold_figures(labels: NDArray[np.int64], scores: NDArray[np.float64], th
         "at_threshold_f1": point.f1,
         "at_threshold_false_alarm_rate": point.false_alarm_rate,
     }
+
+
+def compared(figures: Figures) -> dict[str, float]:
+    """Pick the figures that a person compares, rounded; one that cannot be computed is left out.
+
+    Args:
+        figures: All figures of a category, as metrics.json holds them.
+    """
+    found = {name: figures.get(stored) for name, stored in COMPARED.items()}
+    return {name: round(value, DECIMALS) for name, value in found.items() if isinstance(value, float)}
 
 
 def absent(prefix: str, reason: str) -> Figures:

@@ -19,8 +19,17 @@ from diffusionad.metrics.tally import Tally, sweep_tally, tally
 from diffusionad.section import Section
 from stages import command
 from stages.common.device import best_device
+from stages.common.schemas import write_metrics, write_test_scores
 from stages.common.synthetic import read_synthetic
-from stages.evaluate.figures import Figures, FiguresConfig, absent, image_figures, pixel_figures, threshold_figures
+from stages.evaluate.figures import (
+    Figures,
+    FiguresConfig,
+    absent,
+    compared,
+    image_figures,
+    pixel_figures,
+    threshold_figures,
+)
 from stages.evaluate.maps import MapWriter, PackedMasks, StoredMaps
 from stages.evaluate.pictures import Gallery, choose, draw_overview
 from stages.evaluate.report.from_files import review_category
@@ -58,7 +67,7 @@ class Marked(NamedTuple):
 
 
 def evaluate(evaluation: EvaluationConfig, *, paths: CategoryPaths) -> None:
-    """Read the model and the test rows; write scores, maps, metrics.json, curves, pictures and the page.
+    """Read the model and the test rows; write scores, maps, figures, curves, pictures and the page.
 
     Where no anomalous test image has a mask, pixel figures come from the synthetic test set and are named
     `synthetic_*`; a figure that cannot be computed is null, with the reason beside it.
@@ -82,15 +91,16 @@ def evaluate(evaluation: EvaluationConfig, *, paths: CategoryPaths) -> None:
         marked = _marked(detector, rows, draft / MAPS, paths)
         figures = _figures(evaluation.figures, detector.config.threshold, table, marked)
         _write_curves(evaluation, table, marked, paths)
-    with atomic_file(paths.scores) as draft:
-        table.to_parquet(draft, index=False)
+    write_test_scores(paths.scores, table)
     with atomic_folder(paths.pictures) as draft:
         shown = table.assign(mask=rows["mask"])
         for name, chosen in choose(shown, detector.config.threshold, evaluation.pictures).items():
             draw_overview(draft / f"{name}.png", gallery, chosen, paths.images)
-    write_json(paths.metrics, figures)
+    write_metrics(paths.metrics, figures)
+    write_json(paths.figures, compared(figures))
     review_category(paths, evaluation.figures.fpr_limit)
-    LOG.info("%s/%s: image AUROC %s on %d test images", *paths, figures["image_auroc"], len(rows))
+    told = ", ".join(f"{name} {value:.3f}" for name, value in compared(figures).items())
+    LOG.info("%s/%s: %s, on %d test images", *paths, told or "no figures", len(rows))
 
 
 def _score(

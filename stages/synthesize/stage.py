@@ -17,8 +17,9 @@ from diffusionad.synthesis.blend import synthesize as draw_anomaly
 from diffusionad.synthesis.draws import item_generator
 from diffusionad.synthesis.textures import Textures
 from stages import command
+from stages.common.schemas import write_document
 from stages.common.sheets import spread, write_sheet
-from stages.files import atomic_folder, write_json
+from stages.files import atomic_folder
 from stages.params import ImageConfig, read_section
 from stages.paths import CategoryPaths
 
@@ -80,7 +81,7 @@ def synthesize(
         _write_set(draft / "val.npz", config, sources, textures, normal["val"])
         if rows.loc[rows["split"] == "test", "mask"].isna().all() and not normal["test"].empty:
             _write_set(draft / "test.npz", config, sources, textures, normal["test"])
-        write_json(draft / "settings.json", config.anomalies.model_dump(mode="json"))
+        write_document(draft / "settings.json", config.anomalies)
     train = normal["train"]
     _write_previews(previews, config, sources, textures, train.iloc[spread(len(train), PREVIEW_IMAGES)])
 

@@ -34,6 +34,7 @@ from diffusionad.synthesis.blend import SynthesisConfig, synthesize
 from diffusionad.synthesis.textures import Textures
 from diffusionad.training.trainer import Batch, Trainer, TrainingConfig
 from stages import command
+from stages.common.schemas import read_document
 from stages.files import write_json
 from stages.params import PARAMS, detector_file, read_section, read_settings
 from stages.paths import CategoryPaths
@@ -203,7 +204,7 @@ def metrics(_paths: CategoryPaths) -> list[Claim]:
 
 def synthesis(paths: CategoryPaths) -> list[Claim]:
     """One synthetic anomaly at 256 px against a training step's share an image, the starter's networks at that size."""
-    config = SynthesisConfig.model_validate_json((paths.synthetic / "settings.json").read_bytes())
+    config = read_document(paths.synthetic / "settings.json", SynthesisConfig)
     training = read_section(TrainingConfig, "training")
     settings = read_settings(DiffusionADConfig, detector_file("diffusionad"), {"kind": "diffusionad"})
     model = DiffusionAD(settings, (SIDE, SIDE))

@@ -1,12 +1,11 @@
 """What came out, for a terminal: `python -m stages.tools.summary`. The pages that it names say the rest."""
 
-import json
 import sys
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 from ruamel.yaml import YAML
 
+from stages.common.schemas import read_metrics
 from stages.evaluate.report.figures_in_words import speak
 from stages.params import PARAMS, read_category
 from stages.paths import CategoryPaths
@@ -25,7 +24,7 @@ def lines(paths: CategoryPaths, fpr_limit: float) -> Iterator[str]:
     if not paths.metrics.is_file():
         yield f"{name}: not evaluated yet; run `dvc repro`"
         return
-    figures: dict[str, Any] = json.loads(paths.metrics.read_text(encoding="utf-8"))
+    figures = read_metrics(paths.metrics).content
     yield f"{name}: {_verdicts(figures)}"
     for spoken in speak(figures, fpr_limit):
         if spoken.value is None:
@@ -37,7 +36,7 @@ def lines(paths: CategoryPaths, fpr_limit: float) -> Iterator[str]:
     yield f"  look at it: {paths.page}"
 
 
-def _verdicts(figures: dict[str, Any]) -> str:
+def _verdicts(figures: Mapping[str, float | int | str | None]) -> str:
     recall, false_alarms = figures.get("at_threshold_recall"), figures.get("at_threshold_false_alarm_rate")
     found = "no anomalous test images" if recall is None else f"{100 * recall:.0f} % of anomalous test images are found"
     flagged = "no normal ones" if false_alarms is None else f"{100 * false_alarms:.0f} % of normal ones flagged"

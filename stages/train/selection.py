@@ -1,6 +1,5 @@
 """What a model is chosen and calibrated by: the fixed validation set, which the test set never touches."""
 
-import json
 import logging
 from pathlib import Path
 from typing import NamedTuple
@@ -93,12 +92,6 @@ def publish(
         *(paths.dataset, paths.category, record["step"]),
         *(record["val_image_auroc"], record["val_pixel_ap"], threshold),
     )
-
-
-def write_history(records: list[Record], path: Path) -> None:
-    """Write one JSON line a record, atomically."""
-    with atomic_file(path) as draft:
-        draft.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
 
 
 def write_curves(records: list[Record], path: Path) -> None:

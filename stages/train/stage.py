@@ -16,6 +16,7 @@ from diffusionad.synthesis.blend import SynthesisConfig
 from diffusionad.training.trainer import Batch, Trainer, TrainingConfig
 from stages import command
 from stages.common.detectors import read_model_config
+from stages.common.schemas import read_document, write_history
 from stages.params import read_detector_kind, read_image_size, read_section
 from stages.paths import CategoryPaths
 from stages.train.feed import batches, load_pool, normal_batches
@@ -29,7 +30,6 @@ from stages.train.selection import (
     publish,
     validate,
     write_curves,
-    write_history,
 )
 
 
@@ -92,7 +92,7 @@ def train(
     kept = config.build()
     kept.load_state_dict(best["weights"])
     publish(Detector(kept, config, place.device), best["record"], validation, operating_point, paths)
-    write_history(records, paths.history)
+    write_history(paths.history, records)
     write_curves(records, paths.training_curves)
     saved.clear()
 
@@ -134,7 +134,7 @@ def _steps(
     """Take the steps of a phase that are left, and validate where the model to keep is chosen."""
     training, paths, writes = job.training, job.paths, job.place.share.writes
     pool = load_pool(job.rows, job.size, paths)
-    synthesis = SynthesisConfig.model_validate_json((paths.synthetic / "settings.json").read_bytes())
+    synthesis = read_document(paths.synthetic / "settings.json", SynthesisConfig)
     losses: list[dict[str, Tensor]] = []
     mixed = trainer.phase.batch == "mixed"
     before = index * training.steps
@@ -160,7 +160,7 @@ def _steps(
         records.append(record)
         if writes:
             job.saved.save(Progress(phase=index, trainer=trainer.state_dict(), records=records, best=best))
-            write_history(records, paths.history)
+            write_history(paths.history, records)
     return best
 
 

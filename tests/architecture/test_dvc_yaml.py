@@ -17,6 +17,7 @@ GRAPH = grimp.build_graph("diffusionad", "stages")
 PLUMBING = {
     "stages",
     "stages.command",
+    "stages.common.schemas",
     "stages.files",
     "stages.params",
     "stages.paths",
@@ -150,6 +151,13 @@ def test_the_same_files_stand_in_paths_and_in_dvc_yaml():
     listed = set().union(*(names(stage, "deps", "outs", "metrics", "plots") for stage in STAGES))
 
     assert {name for name in listed if not is_code(name)} == handed_on
+
+
+def test_the_only_metrics_are_figures_that_a_person_compares():
+    """`dvc metrics show`, `dvc metrics diff` and `dvc exp show` print a column for every key of every metric."""
+    metrics = set().union(*(names(stage, "metrics") for stage in STAGES))
+
+    assert metrics == {CategoryPaths("${item.dataset}", "${item.category}").figures.as_posix()}
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -39,6 +39,28 @@ PIPELINE = {
     "train": {"cmd": "true", "outs": [str(PATHS.model)]},
     "evaluate": {"cmd": "true", "deps": [str(PATHS.model)], "metrics": [str(PATHS.metrics)]},
 }
+TIMES = {
+    "machine": {"processor": "some", "cpu_capability": "AVX2", "cores": 2, "load_1min": 0.5, "torch": "2.13.0"},
+    "calibration": [],
+    "memory": {},
+    "predict": {
+        "norm_guided": {
+            "torch-fp32": {
+                "batch_1_threads_2": {
+                    "ms_p50": 3.5,
+                    "ms_p95": 4.0,
+                    "ms_p99": 4.0,
+                    "ms_min": 3.0,
+                    "spread": 0.1,
+                    "images_per_s": 285.71,
+                    "threads": 2,
+                    "batch": 1,
+                    "share_of_peak": 0.01,
+                }
+            }
+        }
+    },
+}
 LICENCE = {"licence": "CC0", "licence_url": "https://example.org", "non_commercial": "false"}
 EVALUATION = {
     "figures": {"fpr_limit": 0.3, "resamples": 20, "seed": 0},
@@ -132,7 +154,7 @@ def template(tmp_path_factory):
         YAML().dump({"stages": stages}, Path("dvc.yaml"))
         Path(".gitignore").write_text("/.local/\n/data/\n/models/\n/reports/\n")
         PATHS.history.write_text('{"step": 2, "loss_total": 2.0}\n{"step": 4, "loss_total": 1.0}\n')
-        write_json(PATHS.latency, {"machine": {}, "predict": {"norm_guided": {"batch_1": {"ms_p50": 3.5}}}})
+        write_json(PATHS.latency, TIMES)
         subprocess.run(["git", "init", "-q", "-b", "main"], check=True)
         run_dvc("init")
         commit("the beginning")

@@ -47,7 +47,36 @@ def test_the_figures_are_shown_by_dvc(trained):
 
     assert metrics["test_normal"] == metrics["test_anomalous"] == metrics["test_masks"] == 6
     assert 0 <= metrics["image_auroc_low"] <= metrics["image_auroc"] <= metrics["image_auroc_high"] <= 1
-    assert shown["reports/plates/plate/metrics.json"]["data"]["image_auroc"] == metrics["image_auroc"]
+    assert shown == {
+        "reports/plates/plate/figures.json": {
+            "data": {
+                "image_auroc": round(metrics["image_auroc"], 4),
+                "pixel_pro": round(metrics["pixel_pro"], 4),
+                "recall": round(metrics["at_threshold_recall"], 4),
+                "false_alarm_rate": round(metrics["at_threshold_false_alarm_rate"], 4),
+            }
+        }
+    }
+
+
+def test_the_figures_of_a_category_fit_a_terminal(trained):
+    lines = trained.run("dvc", "metrics", "show").stdout.splitlines()
+
+    assert len(lines) == 2
+    assert max(map(len, lines)) <= 100
+
+
+def test_the_figures_of_two_commits_are_compared_by_dvc(trained):
+    copy = trained.twin("compared")
+    copy.run("git", "add", "-A")
+    copy.run("git", "-c", "user.name=a test", "-c", "user.email=test@example.org", "commit", "-qm", "as trained")
+    copy.change(training__seed=7)
+    copy.run("dvc", "repro")
+
+    changes = json.loads(copy.run("dvc", "metrics", "diff", "--json").stdout)
+
+    assert list(changes) == ["reports/plates/plate/figures.json"]
+    assert "pixel_pro" in changes["reports/plates/plate/figures.json"]
 
 
 def test_a_change_of_a_metric_evaluates_again_and_does_not_train_again(trained):

@@ -10,6 +10,7 @@ import pandas as pd
 
 from diffusionad.data.manifest import manifest_digest, read_manifest, read_metadata
 from diffusionad.metrics.curves import Curve, Histogram
+from stages.common.schemas import read_metrics, read_test_scores
 from stages.evaluate.report.page import write_page
 from stages.evaluate.report.review import Answer, Review, Sheet
 from stages.evaluate.report.tiles import has_reconstructions
@@ -25,13 +26,13 @@ def review_category(paths: CategoryPaths, fpr_limit: float) -> None:
         fpr_limit: Of PRO.
     """
     rows = read_manifest(paths.manifest).query("split == 'test'").reset_index(drop=True)
-    table = pd.read_parquet(paths.scores)
+    table = read_test_scores(paths.scores)
     config = json.loads((paths.model / "model.json").read_text(encoding="utf-8"))
     answer = Answer(
         title="the model",
         threshold=config["threshold"],
         scores=table["score"].to_numpy(),
-        figures=json.loads(paths.metrics.read_text(encoding="utf-8")),
+        figures=read_metrics(paths.metrics).content,
         curves={name: _read_curve(file) for name, file in (("roc", paths.roc), ("pr", paths.pr), ("pro", paths.pro))},
         histogram=_read_histogram(paths.histogram, table["score"].max()),
         lineage=_lineage(paths, config),

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.tracking.results import read_history, read_result, read_settings
+from pipelines.tracking.results import read_result, read_settings
 
 
 def test_the_same_files_give_the_same_key_and_other_figures_another(entry):
@@ -34,13 +34,6 @@ def test_figures_that_are_missing_or_half_written_are_refused_by_name(entry, con
 
     with pytest.raises(ValueError, match=r"metrics\.json: not .*dvc repro"):
         read_result(entry)
-
-
-def test_a_history_ends_before_the_line_that_is_being_written(tmp_path):
-    (tmp_path / "history.jsonl").write_text('{"step": 1}\n{"step": 2}\n{"st')
-
-    assert read_history(tmp_path / "history.jsonl") == [{"step": 1}, {"step": 2}]
-    assert read_history(tmp_path / "none.jsonl") == []
 
 
 def test_settings_are_those_that_the_stages_ran_with(entry):

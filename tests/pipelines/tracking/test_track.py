@@ -27,7 +27,7 @@ def test_a_run_holds_what_the_stages_left(client, entry):
     assert (run.data.tags["licence"], run.data.tags["non_commercial"]) == ("CC0", "false")
     assert run.data.metrics["image_auroc"] == read_result(entry).metrics["image_auroc"]
     assert {"image_auroc_low", "image_auroc_high", "pixel_pro"} <= set(run.data.metrics)
-    assert run.data.metrics["latency.predict.norm_guided.batch_1.ms_p50"] == 3.5
+    assert run.data.metrics["latency.predict.norm_guided.torch-fp32.batch_1_threads_2.ms_p50"] == 3.5
     assert [m.value for m in client.get_metric_history(run_id, "loss_total")] == [2.0, 1.0]
     (dataset,) = run.inputs.dataset_inputs
     assert dataset.dataset.name == "toy/disc"

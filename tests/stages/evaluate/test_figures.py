@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from diffusionad.metrics.tally import tally
-from stages.evaluate.figures import FiguresConfig, absent, image_figures, pixel_figures, threshold_figures
+from stages.evaluate.figures import FiguresConfig, absent, compared, image_figures, pixel_figures, threshold_figures
 
 CONFIG = FiguresConfig(fpr_limit=0.3, resamples=100, seed=0)
 LABELS = np.array([0, 0, 0, 1, 1, 1])
@@ -59,3 +59,10 @@ def test_the_threshold_counts_what_it_flags():
     assert figures["at_threshold_precision"] == pytest.approx(2 / 3)
     assert figures["at_threshold_recall"] == pytest.approx(2 / 3)
     assert figures["at_threshold_false_alarm_rate"] == pytest.approx(1 / 3)
+
+
+def test_what_a_person_compares_is_rounded_and_leaves_out_what_does_not_exist():
+    figures = {"image_auroc": 0.98765432, "image_auroc_low": 0.9, "pixel_pro": None, "pixel_reason": "no mask"}
+    figures |= {"synthetic_pixel_pro": 0.65622, "at_threshold_recall": 1.0, "at_threshold_false_alarm_rate": None}
+
+    assert compared(figures) == {"image_auroc": 0.9877, "synthetic_pixel_pro": 0.6562, "recall": 1.0}
