@@ -1,15 +1,16 @@
 """What: the look of an anomaly, A of eq. (12)."""
 
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from diffusionad.ranges import UnitRange
 from diffusionad.section import Section
 from diffusionad.synthesis.alterations import AlterationsConfig, move, smear, stain, warp
 from diffusionad.synthesis.augmenters import AugmentersConfig, augment
+from diffusionad.synthesis.draws import Weights, weighted_choice
 from diffusionad.synthesis.fields import smooth_field
 from diffusionad.synthesis.textures import Textures
 
@@ -20,7 +21,7 @@ PASTED = ("texture", "itself", "moved")
 """Sources that put something else in the place of what was there; the others change it."""
 
 
-class AppearanceWeights(Section):
+class AppearanceWeights(Weights):
     """How often each source is drawn, relative to the others."""
 
     texture: float = Field(ge=0, description="a foreign texture, augmented")
@@ -30,12 +31,6 @@ class AppearanceWeights(Section):
     warped: float = Field(ge=0, description="the normal image, bent")
     smeared: float = Field(ge=0, description="the normal image, its texture gone")
     stained: float = Field(ge=0, description="the normal image, tinted")
-
-    @model_validator(mode="after")
-    def _some_source(self) -> Self:
-        if sum(self.model_dump().values()) <= 0:
-            raise ValueError("at least one weight must be above 0")
-        return self
 
 
 class ShadeConfig(Section):
@@ -80,9 +75,7 @@ def draw_appearance(
     Deviation: where the normal image is grey, so is the appearance. The authors paste coloured textures even there,
     which teaches a network that colour is the anomaly.
     """
-    weights = config.weights.model_dump()
-    shares = np.asarray(list(weights.values()))
-    source = list(weights)[rng.choice(len(weights), p=shares / shares.sum())]
+    source = weighted_choice(config.weights, rng)
     if source == "texture":
         appearance = augment(config.augmenters, textures.draw(rng), rng)
     elif source == "itself":

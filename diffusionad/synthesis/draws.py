@@ -1,6 +1,33 @@
-"""One random generator for every item, so that neither order nor the number of workers changes a draw."""
+"""Random draws: weighted choice, and a generator per item, so that order and number of workers change nothing."""
+
+from typing import Self
 
 import numpy as np
+from pydantic import model_validator
+
+from diffusionad.section import Section
+
+
+class Weights(Section):
+    """Relative frequencies of alternatives, a field of at least 0 for each; a subclass names them."""
+
+    @model_validator(mode="after")
+    def _some_weight(self) -> Self:
+        if sum(self.model_dump().values()) <= 0:
+            raise ValueError("at least one weight must be above 0")
+        return self
+
+
+def weighted_choice(weights: Weights, rng: np.random.Generator) -> str:
+    """Draw the name of one field of `weights`, with a probability in proportion to its value.
+
+    Args:
+        weights: The alternatives.
+        rng: Source of the draw: one uniform number.
+    """
+    names, values = zip(*weights.model_dump().items(), strict=True)
+    shares = np.asarray(values)
+    return str(names[rng.choice(len(names), p=shares / shares.sum())])
 
 
 def item_generator(seed: int, sha256: str, index: int) -> np.random.Generator:
