@@ -1,5 +1,6 @@
-"""Writes that are whole or not there."""
+"""Atomic writes, JSON files, and the SHA-256 of a file."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -63,6 +64,31 @@ def write_json(path: Path, content: Any) -> None:  # noqa: ANN401  # JSON holds 
         raise ValueError(f"{path}: not written: {error}; write null where there is no number") from None
     with atomic_file(path) as draft:
         draft.write_text(text, encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object.
+
+    Raises:
+        ValueError: If the file is missing or is not JSON.
+    """
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{path}: not found; run `dvc repro` first") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON: {error}; run `dvc repro` to make it again") from None
+    return content
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, 64 hexadecimal digits.
+
+    Raises:
+        OSError: If there is no such file, or it cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _umask() -> int:

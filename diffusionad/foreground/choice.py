@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from diffusionad.foreground.colours import colours, shrunk
 from diffusionad.foreground.credibility import credibility
-from diffusionad.foreground.methods import ForegroundConfig, Method, foreground, prepare
+from diffusionad.foreground.methods import ForegroundConfig, Method, prepare, whole_unless_credible
 
 CANDIDATES: tuple[Method, ...] = ("threshold", "grabcut", "median_background")
 """From simple to costly: of two that are as credible the first is taken."""
@@ -23,7 +23,7 @@ class Choice(NamedTuple):
     """Mean over the sample, in [0, 1]; without the methods that cannot be used."""
 
 
-def choose(config: ForegroundConfig, sample: Sequence[NDArray[np.float32]]) -> Choice:
+def choose_method(config: ForegroundConfig, sample: Sequence[NDArray[np.float32]]) -> Choice:
     """Try the methods on a sample of a category.
 
     `isnet` is not tried: it takes seconds for an image, and weights. Whoever has them names it.
@@ -52,6 +52,6 @@ def choose(config: ForegroundConfig, sample: Sequence[NDArray[np.float32]]) -> C
 
 def _mean_credibility(config: ForegroundConfig, method: Method, sample: Sequence[NDArray[np.float32]]) -> float:
     find = prepare(config, method, sample)
-    masks = [foreground(config, find, image).mask for image in sample]
+    masks = [whole_unless_credible(config, find(image)).mask for image in sample]
     pictures = (colours(image, config.scene.lightness) for image in sample)
     return float(np.mean([credibility(picture, mask) for picture, mask in zip(pictures, masks, strict=True)]))

@@ -21,7 +21,7 @@ Method = Literal["full", "threshold", "grabcut", "median_background", "isnet"]
 """`full`: the whole image, for textures. `threshold`: one cut through grey or colour. `grabcut`: mixtures of colours
 and a graph cut. `median_background`: by the median of a sample. `isnet`: by a network."""
 
-Find = Callable[[NDArray[np.float32]], NDArray[np.bool_]]
+ObjectFinder = Callable[[NDArray[np.float32]], NDArray[np.bool_]]
 """Image in [0, 1] of shape (H, W, 3) -> mask of shape (H, W), empty if nothing was found."""
 
 
@@ -54,7 +54,7 @@ class Foreground(NamedTuple):
     """Whether no credible object was found, so that the mask is the whole image."""
 
 
-def prepare(config: ForegroundConfig, method: Method, sample: Sequence[NDArray[np.float32]]) -> Find:
+def prepare(config: ForegroundConfig, method: Method, sample: Sequence[NDArray[np.float32]]) -> ObjectFinder:
     """Make a method ready for images: read its weights, or take the median of a sample.
 
     Args:
@@ -69,26 +69,12 @@ def prepare(config: ForegroundConfig, method: Method, sample: Sequence[NDArray[n
         return lambda image: np.ones(image.shape[:2], dtype=bool)
     if method == "isnet":
         return load_isnet(config.isnet)
-    finds: dict[Method, Find] = {
+    finds: dict[Method, ObjectFinder] = {
         "threshold": lambda image: threshold_cut(config.threshold, config.scene, config.tidy, image).mask,
         "grabcut": lambda image: tidied(config.tidy, grabcut_mask(config.grabcut, config.scene, image)),
     }
     find = finds.get(method) or _by_median(config, [shrunk(image, config.working_px) for image in sample])
     return lambda image: resized(find(shrunk(image, config.working_px)), (image.shape[0], image.shape[1]))
-
-
-def foreground(config: ForegroundConfig, find: Find, image: NDArray[np.float32]) -> Foreground:
-    """Find the object on a photograph.
-
-    Args:
-        config: Tells what area is credible.
-        find: As from `prepare`.
-        image: RGB in [0, 1], shape (H, W, 3).
-
-    Returns:
-        The mask at the image's size; the whole image if the object's area is not credible.
-    """
-    return whole_unless_credible(config, find(image))
 
 
 def whole_unless_credible(config: ForegroundConfig, mask: NDArray[np.bool_]) -> Foreground:
@@ -99,7 +85,7 @@ def whole_unless_credible(config: ForegroundConfig, mask: NDArray[np.bool_]) -> 
     return Foreground(np.ones_like(mask), found, fell_back=True)
 
 
-def _by_median(config: ForegroundConfig, sample: Sequence[NDArray[np.float32]]) -> Find:
+def _by_median(config: ForegroundConfig, sample: Sequence[NDArray[np.float32]]) -> ObjectFinder:
     """Cut the object from the median, once for all, where parts lie alike; else from each image's difference to it."""
     median = median_image(sample)
     still = threshold_cut(config.threshold, config.scene, config.tidy, median).mask

@@ -12,7 +12,7 @@ from diffusionad.foreground.credibility import credibility
 from diffusionad.foreground.tidy import TidyConfig, tidied
 from diffusionad.section import Section
 
-Rule = Literal["otsu", "triangle", "border_colour"]
+ThresholdRule = Literal["otsu", "triangle", "border_colour"]
 
 
 class SceneConfig(Section):
@@ -53,12 +53,14 @@ def threshold_cut(config: ThresholdConfig, scene: SceneConfig, tidy: TidyConfig,
         image: RGB in [0, 1], shape (H, W, 3), at the working size.
     """
     picture = colours(image, scene.lightness)
-    rules: tuple[Rule, ...] = get_args(Rule) if config.rule == "auto" else (config.rule,)
+    rules: tuple[ThresholdRule, ...] = get_args(ThresholdRule) if config.rule == "auto" else (config.rule,)
     masks = [tidied(tidy, _side(rule, config, scene, image)) for rule in rules]
     return max((Cut(mask, credibility(picture, mask)) for mask in masks), key=lambda cut: cut.credibility)
 
 
-def _side(rule: Rule, config: ThresholdConfig, scene: SceneConfig, image: NDArray[np.float32]) -> NDArray[np.bool_]:
+def _side(
+    rule: ThresholdRule, config: ThresholdConfig, scene: SceneConfig, image: NDArray[np.float32]
+) -> NDArray[np.bool_]:
     border = frame((image.shape[0], image.shape[1]), scene.border_px)
     if rule == "border_colour":
         picture = colours(image, config.border_lightness)

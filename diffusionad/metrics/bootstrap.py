@@ -28,7 +28,7 @@ from diffusionad.metrics.pro import pro
 from diffusionad.metrics.ranking import checked_images
 from diffusionad.metrics.sweep import Floats, auroc, average_precision, f1, sweep_bins
 
-Draws = NDArray[np.int64]
+Resamples = NDArray[np.int64]
 """How often each resample holds each image, shape (R, images)."""
 
 BINS = 2048
@@ -71,7 +71,7 @@ class PairedDifference(NamedTuple):
     """Share of resamples in which the candidate is ahead; a draw counts half."""
 
 
-def draw_resamples(labels: ArrayLike, resamples: int, rng: np.random.Generator) -> Draws:
+def draw_resamples(labels: ArrayLike, resamples: int, rng: np.random.Generator) -> Resamples:
     """Draw resamples of the test set, each label apart from the other.
 
     Args:
@@ -92,7 +92,7 @@ def draw_resamples(labels: ArrayLike, resamples: int, rng: np.random.Generator) 
     return draws
 
 
-def bootstrap_image_metrics(labels: ArrayLike, scores: ArrayLike, draws: Draws) -> ImageReplicates:
+def bootstrap_image_metrics(labels: ArrayLike, scores: ArrayLike, draws: Resamples) -> ImageReplicates:
     """Compute the imagewise figures of each resample, exactly.
 
     Args:
@@ -116,7 +116,7 @@ def bootstrap_image_metrics(labels: ArrayLike, scores: ArrayLike, draws: Draws) 
     return ImageReplicates(*np.concatenate(parts, axis=1))
 
 
-def bootstrap_pixel_metrics(maps: Maps, masks: Masks, fpr_limit: float, draws: Draws) -> PixelReplicates:
+def bootstrap_pixel_metrics(maps: Maps, masks: Masks, fpr_limit: float, draws: Resamples) -> PixelReplicates:
     """Compute the pixelwise figures of each resample from histograms of 2048 bins, one matrix product for all.
 
     With at most 2048 distinct scores (8-bit maps) this is exact. Otherwise a bin is treated as a straight piece of
@@ -136,7 +136,7 @@ def bootstrap_pixel_metrics(maps: Maps, masks: Masks, fpr_limit: float, draws: D
     return bootstrap_histograms(count_pixels(maps, masks, BINS), fpr_limit, draws)
 
 
-def bootstrap_histograms(histograms: Histograms, fpr_limit: float, draws: Draws) -> PixelReplicates:
+def bootstrap_histograms(histograms: Histograms, fpr_limit: float, draws: Resamples) -> PixelReplicates:
     """Compute the same from histograms of the images, as many bins as they have."""
     parts = []
     for part in _chunks(draws, len(histograms.normal)):
@@ -172,7 +172,7 @@ def paired_bootstrap(candidate: Floats, champion: Floats) -> PairedDifference:
     return PairedDifference(low, high, float((defined > 0).mean() + (defined == 0).mean() / 2))
 
 
-def _chunks(draws: Draws, images: int) -> Iterator[Floats]:
+def _chunks(draws: Resamples, images: int) -> Iterator[Floats]:
     if draws.ndim != 2 or draws.shape[1] != images:  # noqa: PLR2004  # (R, images)
         raise ValueError(f"expected draws of shape (R, {images}), one column an image, got {draws.shape}")
     for start in range(0, len(draws), CHUNK):

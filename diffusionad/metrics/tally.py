@@ -29,7 +29,7 @@ class Tally(NamedTuple):
     regions: int
 
 
-class Bounds(NamedTuple):
+class FigureBounds(NamedTuple):
     """Where a figure lies, however ties are broken."""
 
     low: float
@@ -39,10 +39,10 @@ class Bounds(NamedTuple):
 class TieBounds(NamedTuple):
     """Bounds of the figures over the unrounded scores."""
 
-    auroc: Bounds
-    ap: Bounds
-    pro: Bounds
-    f1: Bounds
+    auroc: FigureBounds
+    ap: FigureBounds
+    pro: FigureBounds
+    f1: FigureBounds
 
 
 def codes(scores: NDArray[np.floating]) -> NDArray[np.uint16]:
@@ -127,8 +127,8 @@ def tie_bounds(steps: Sweep, fpr_limit: float) -> TieBounds:
     first_hit = true_after - steps.hits + 1
     ap_low = (steps.hits * first_hit / (first_hit + steps.false_after)).sum() / true_after[-1]
     return TieBounds(
-        auroc=Bounds(float(auroc(last)), float(auroc(first))),
-        ap=Bounds(float(ap_low), float(average_precision(first))),
-        pro=Bounds(float(pro(last, fpr_limit)), float(pro(first, fpr_limit))),
-        f1=Bounds(float(f1(last).max()), float(f1(first).max())),
+        auroc=FigureBounds(float(auroc(last)), float(auroc(first))),
+        ap=FigureBounds(float(ap_low), float(average_precision(first))),
+        pro=FigureBounds(float(pro(last, fpr_limit)), float(pro(first, fpr_limit))),
+        f1=FigureBounds(float(f1(last).max()), float(f1(first).max())),
     )

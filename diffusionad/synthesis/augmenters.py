@@ -12,7 +12,7 @@ from pydantic import Field
 from diffusionad.ranges import LevelRange, PositiveRange, Range, UnitRange
 from diffusionad.section import Section
 
-Pixels = NDArray[np.float32]
+RgbImage = NDArray[np.float32]
 
 
 class AugmentersConfig(Section):
@@ -32,7 +32,7 @@ class AugmentersConfig(Section):
     rotation_deg: Range = Field(description="turn about the centre; the image is mirrored at its borders")
 
 
-def augment(config: AugmentersConfig, image: Pixels, rng: np.random.Generator) -> Pixels:
+def augment(config: AugmentersConfig, image: RgbImage, rng: np.random.Generator) -> RgbImage:
     """Apply `count` distinct augmenters, drawn without replacement.
 
     Args:
@@ -51,18 +51,18 @@ def augment(config: AugmentersConfig, image: Pixels, rng: np.random.Generator) -
     return image
 
 
-def gamma(config: AugmentersConfig, image: Pixels, rng: np.random.Generator) -> Pixels:
+def gamma(config: AugmentersConfig, image: RgbImage, rng: np.random.Generator) -> RgbImage:
     """Raise each channel to a power."""
     return image ** rng.uniform(*config.gamma, size=3).astype(np.float32)
 
 
-def brightness(config: AugmentersConfig, image: Pixels, rng: np.random.Generator) -> Pixels:
+def brightness(config: AugmentersConfig, image: RgbImage, rng: np.random.Generator) -> RgbImage:
     """Multiply by a factor and add a summand."""
     gain, shift = np.float32(rng.uniform(*config.gain)), np.float32(rng.uniform(*config.shift))
     return np.asarray(np.clip(image * gain + shift, 0, 1))
 
 
-def sharpness(config: AugmentersConfig, image: Pixels, rng: np.random.Generator) -> Pixels:
+def sharpness(config: AugmentersConfig, image: RgbImage, rng: np.random.Generator) -> RgbImage:
     """Move away from, or towards, the image smoothed with [1 1 1; 1 5 1; 1 1 1] / 13."""
     padded = np.pad(image, ((1, 1), (1, 1), (0, 0)), mode="edge")
     rows = padded[:-2] + padded[1:-1] + padded[2:]
@@ -71,7 +71,7 @@ def sharpness(config: AugmentersConfig, image: Pixels, rng: np.random.Generator)
     return np.asarray(np.clip(smooth + factor * (image - smooth), 0, 1))
 
 
-def hue_and_saturation(config: AugmentersConfig, image: Pixels, rng: np.random.Generator) -> Pixels:
+def hue_and_saturation(config: AugmentersConfig, image: RgbImage, rng: np.random.Generator) -> RgbImage:
     """Turn colours about the grey axis and stretch their distance to it."""
     angle, saturation = np.deg2rad(rng.uniform(*config.hue_deg)), rng.uniform(*config.saturation)
     grey = np.full((3, 3), 1 / 3)
@@ -80,24 +80,24 @@ def hue_and_saturation(config: AugmentersConfig, image: Pixels, rng: np.random.G
     return np.asarray(np.clip(image @ (grey + saturation * turn).T.astype(np.float32), 0, 1))
 
 
-def solarize(config: AugmentersConfig, image: Pixels, rng: np.random.Generator) -> Pixels:
+def solarize(config: AugmentersConfig, image: RgbImage, rng: np.random.Generator) -> RgbImage:
     """Invert the values above a threshold, or nothing at all."""
     threshold = rng.uniform(*config.solarize_threshold)
     return np.where(image >= threshold, 1 - image, image) if rng.random() < config.solarize_probability else image
 
 
-def posterize(config: AugmentersConfig, image: Pixels, rng: np.random.Generator) -> Pixels:
+def posterize(config: AugmentersConfig, image: RgbImage, rng: np.random.Generator) -> RgbImage:
     """Keep a few levels of each channel."""
     steps = np.float32(rng.integers(*config.posterize_levels, endpoint=True) - 1)
     return np.asarray(np.round(image * steps) / steps)
 
 
-def invert(_: AugmentersConfig, image: Pixels, __: np.random.Generator) -> Pixels:
+def invert(_: AugmentersConfig, image: RgbImage, __: np.random.Generator) -> RgbImage:
     """Swap black and white."""
     return 1 - image
 
 
-def autocontrast(config: AugmentersConfig, image: Pixels, rng: np.random.Generator) -> Pixels:
+def autocontrast(config: AugmentersConfig, image: RgbImage, rng: np.random.Generator) -> RgbImage:
     """Stretch each channel to [0, 1] after clipping a part of its pixels at both ends."""
     below = _cumulated(_bytes(image))
     cutoff = rng.uniform(*config.autocontrast_cutoff)
@@ -109,14 +109,14 @@ def autocontrast(config: AugmentersConfig, image: Pixels, rng: np.random.Generat
     return np.asarray(np.clip((image - start) / width, 0, 1))
 
 
-def equalize(_: AugmentersConfig, image: Pixels, __: np.random.Generator) -> Pixels:
+def equalize(_: AugmentersConfig, image: RgbImage, __: np.random.Generator) -> RgbImage:
     """Flatten the histogram of each channel."""
     values = _bytes(image)
     table = _cumulated(values).astype(np.float32)
     return np.stack([table[c][values[..., c]] for c in range(3)], axis=-1)
 
 
-def rotate(config: AugmentersConfig, image: Pixels, rng: np.random.Generator) -> Pixels:
+def rotate(config: AugmentersConfig, image: RgbImage, rng: np.random.Generator) -> RgbImage:
     """Turn about the centre, nearest neighbour, with the image mirrored beyond its borders."""
     angle = np.deg2rad(rng.uniform(*config.rotation_deg))
     height, width = image.shape[:2]
@@ -127,7 +127,7 @@ def rotate(config: AugmentersConfig, image: Pixels, rng: np.random.Generator) ->
     return image[rows, columns]
 
 
-AUGMENTERS: tuple[Callable[[AugmentersConfig, Pixels, np.random.Generator], Pixels], ...] = (
+AUGMENTERS: tuple[Callable[[AugmentersConfig, RgbImage, np.random.Generator], RgbImage], ...] = (
     gamma,
     brightness,
     sharpness,
@@ -141,7 +141,7 @@ AUGMENTERS: tuple[Callable[[AugmentersConfig, Pixels, np.random.Generator], Pixe
 )
 
 
-def _bytes(image: Pixels) -> NDArray[np.uint8]:
+def _bytes(image: RgbImage) -> NDArray[np.uint8]:
     return (image * 255 + np.float32(0.5)).astype(np.uint8)
 
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
 
+from diffusionad.ranges import evenly_spaced
 from diffusionad.section import Section
 from diffusionad.synthesis.procedural import draw_texture
 
@@ -57,7 +58,7 @@ def _pick(folder: Path, count: int) -> list[Path]:
     files = sorted(folder.glob("images/*/*.jpg"))
     if not files:
         raise ValueError(f"{folder}: no texture; expected images/CLASS/*.jpg below it, as the DTD archive has")
-    return [files[i] for i in np.unique(np.linspace(0, len(files) - 1, count).round().astype(int))]
+    return [files[i] for i in evenly_spaced(len(files), count)]
 
 
 def _read(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -24,7 +24,7 @@ from prefect.runtime import flow_run
 from pipelines.catalogue import Entry
 from pipelines.promotion.comparison import PAGE, place_in_run
 from pipelines.promotion.decision import Decision, show
-from pipelines.tracking.results import read_json
+from stages.files import read_json
 
 PICTURES, SIDE_PX = 3, 480
 """How many an entry, and how large: they are kept in Prefect's database."""

@@ -20,12 +20,11 @@ from mlflow.exceptions import MlflowException
 from diffusionad.data.decode import read_bytes
 from pipelines.repository.changes import list_bucket, list_folder
 from pipelines.serving.packaging import load_served
-from pipelines.tracking.results import read_json
 from stages.command import leave_at_once
 from stages.download import bucket
 from stages.download.sources import local_path
 from stages.download.transfer import Interrupted
-from stages.files import atomic_file
+from stages.files import atomic_file, read_json
 
 COLUMNS = ["path", "image_version", "score", "label", "threshold", "error", "scored_at"]
 Read = Callable[[str], bytes]

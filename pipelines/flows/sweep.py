@@ -26,8 +26,7 @@ from pipelines.processes import stop_all
 from pipelines.repository.changes import locked_stages
 from pipelines.repository.dvc import stream_dvc
 from pipelines.repository.workspace import carry_over, workspace
-from pipelines.tracking.results import read_json
-from stages.files import atomic_file
+from stages.files import atomic_file, read_json
 from stages.params import PARAMS
 from stages.tools.settings import lay_over
 

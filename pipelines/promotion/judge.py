@@ -9,7 +9,7 @@ from typing import Any
 
 from pipelines.catalogue import Entry
 from pipelines.promotion.settings import ScoringConfig
-from pipelines.tracking.results import read_json
+from stages.files import read_json
 
 
 def score_apart(

@@ -32,11 +32,10 @@ from diffusionad.metrics.tally import tally
 from diffusionad.runtime.latency import measure
 from pipelines.promotion.settings import ScoringConfig
 from pipelines.serving.packaging import load_served
-from pipelines.tracking.results import read_json
 from stages.command import leave_at_once
 from stages.evaluate.figures import Figures, FiguresConfig, absent, image_figures, pixel_figures
 from stages.evaluate.report.tiles import draw_answers, draw_photographs
-from stages.files import write_json
+from stages.files import read_json, write_json
 from stages.paths import CategoryPaths
 
 BATCH = 16

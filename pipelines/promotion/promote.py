@@ -17,8 +17,8 @@ from pipelines.promotion.journal import Event
 from pipelines.promotion.judge import score_apart
 from pipelines.promotion.settings import PromotionConfig, ScoringConfig, gate_for
 from pipelines.tracking.lineage import LICENCE
-from pipelines.tracking.results import read_json
 from pipelines.tracking.track import ARTIFACT, MODEL, download
+from stages.files import read_json
 
 WEIGHTS = "artifacts/{category}/model.safetensors"
 
@@ -157,5 +157,5 @@ def _violations(run_id: str) -> dict[str, int] | None:
     with tempfile.TemporaryDirectory() as place:
         file = download(run_id, "data/validation.json", place)
         content = {} if file is None else read_json(file)
-    counts = {key: content.get(key) for key in ("broken", "warned")}
+    counts = {key: content.get(key) for key in ("failed", "warned")}
     return {key: int(value) for key, value in counts.items() if value is not None} or None

@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 from pipelines.catalogue import Entry
 from pipelines.digests import file_digest, folder_digest, text_digest
 from pipelines.tracking.lineage import DVC_LOCK
+from stages.files import read_json
 from stages.params import PARAMS
 
 STAGES = ("download", "foreground", "synthesize", "train", "evaluate", "benchmark")
@@ -88,21 +89,6 @@ def flatten(content: Any, prefix: str = "") -> dict[str, str]:  # noqa: ANN401  
     for key, value in content.items():
         flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
     return flat
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file.
-
-    Raises:
-        ValueError: If it is missing or no JSON.
-    """
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"{path}: not found; run `dvc repro` first") from None
-    except ValueError as error:
-        raise ValueError(f"{path}: not JSON: {error}; run `dvc repro` to make it again") from None
-    return content
 
 
 def _plain(path: Path) -> dict[str, Any]:

@@ -19,8 +19,9 @@ from pipelines.serving.packaging import artifact_digest, save_served
 from pipelines.tracking import lineage
 from pipelines.tracking.lineage import DVC_LOCK
 from pipelines.tracking.pages import log_page
-from pipelines.tracking.results import Result, read_history, read_json, read_result, read_settings
+from pipelines.tracking.results import Result, read_history, read_result, read_settings
 from pipelines.tracking.store import experiment, lock
+from stages.files import read_json
 from stages.params import PARAMS
 
 KEY, MODEL, ARTIFACT = "result.key", "model.digest", "artifact.digest"

@@ -35,11 +35,6 @@ def write_sheet(path: Path, pictures: Sequence[NDArray[np.float32]], columns: in
         sheet.save(draft, format="PNG")
 
 
-def spread(count: int, most: int) -> list[int]:
-    """Return at most `most` evenly spread indices of `count` items."""
-    return [int(i) for i in np.unique(np.linspace(0, count - 1, min(count, most)).round())]
-
-
 def _fit(picture: NDArray[np.float32], tile_px: int) -> Image.Image:
     image = Image.fromarray(np.round(picture * 255).astype(np.uint8))
     scale = tile_px / max(image.size)

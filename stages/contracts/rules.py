@@ -50,7 +50,7 @@ def gxe() -> Any:  # noqa: ANN401  # a typed package that does not declare what 
     return expectations
 
 
-def check(rules: Sequence[Rule], tables: Mapping[str, pd.DataFrame]) -> list[Finding]:
+def check_rules(rules: Sequence[Rule], tables: Mapping[str, pd.DataFrame]) -> list[Finding]:
     """Hold tables against rules.
 
     Args:

@@ -15,10 +15,10 @@ TEMPLATE = Path(__file__).with_name("validation.html")
 
 
 def verdict(finding: Finding) -> str:
-    """Return kept, warned or broken."""
+    """Return passed, warned or failed."""
     if not finding.violated:
-        return "kept"
-    return "warned" if finding.severity == "warning" else "broken"
+        return "passed"
+    return "warned" if finding.severity == "warning" else "failed"
 
 
 def lines(findings: list[Finding], wanted: str) -> list[str]:
@@ -47,8 +47,8 @@ def write_verdict(name: str, findings: list[Finding], summary: dict[str, Any], *
     """
     content = {
         "name": name,
-        "accepted": not any(verdict(finding) == "broken" for finding in findings),
-        "broken": sum(verdict(finding) == "broken" for finding in findings),
+        "accepted": not any(verdict(finding) == "failed" for finding in findings),
+        "failed": sum(verdict(finding) == "failed" for finding in findings),
         "warned": sum(verdict(finding) == "warned" for finding in findings),
         "findings": [_plain(finding) for finding in findings],
     }

@@ -14,10 +14,13 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
 from tqdm import tqdm
 
-from stages.download.transfer import Body, Interrupted
+from stages.download.transfer import Interrupted, Response
 
 WORKERS = 8
 """Objects copied at a time: most are small, so the way there and back counts."""
+
+CHUNK = 1 << 20
+"""Bytes of an object that are in memory at a time."""
 
 BROKEN_STREAMS = (OSError, HTTPClientError, BotoCoreError, urllib3.exceptions.HTTPError)
 """What reading from a connection may raise when it breaks."""
@@ -34,7 +37,7 @@ ADVICE = {
 }
 
 
-def open_at(url: str, start: int, tag: str | None, timeout_s: float) -> Body:
+def open_at(url: str, start: int, tag: str | None, timeout_s: float) -> Response:
     """Open an object from an offset on; from 0 if it is no longer the version `tag`.
 
     Raises:
@@ -52,7 +55,7 @@ def open_at(url: str, start: int, tag: str | None, timeout_s: float) -> Body:
     except BotoCoreError as error:
         refuse(url, error)
     first = start if ranged else 0
-    return Body(answer["Body"], first, first + answer["ContentLength"], answer["ETag"])
+    return Response(answer["Body"], first, first + answer["ContentLength"], answer["ETag"])
 
 
 def list_objects(url: str, timeout_s: float) -> Iterator[tuple[str, int]]:
@@ -95,7 +98,8 @@ def copy_objects(url: str, names: Sequence[str], folder: Path, *, timeout_s: flo
         target.parent.mkdir(parents=True, exist_ok=True)
         for attempt in range(attempts):
             try:
-                target.write_bytes(read_object(s3, bucket, f"{prefix.rstrip('/')}/{name}"))
+                with target.open("wb") as file:
+                    file.writelines(_chunks(s3, bucket, f"{prefix.rstrip('/')}/{name}"))
             except Interrupted as error:
                 if attempt == attempts - 1:
                     raise ValueError(f"{url}/{name}: {error}, {attempts} times") from None
@@ -115,11 +119,7 @@ def read_object(s3: Any, bucket: str, key: str) -> bytes:  # noqa: ANN401  # bot
         ValueError: If it does not exist or may not be read.
         Interrupted: If there is no answer.
     """
-    try:
-        data: bytes = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-    except (ClientError, *BROKEN_STREAMS) as error:
-        refuse(f"s3://{bucket}/{key}", error)
-    return data
+    return b"".join(_chunks(s3, bucket, key))
 
 
 def client(timeout_s: float) -> Any:  # noqa: ANN401  # boto3 has no types
@@ -158,3 +158,13 @@ def refuse(url: str, error: Exception) -> NoReturn:
             raise ValueError(f"{url}: {ADVICE[code]}")
         raise Interrupted(f"the store answered {code}")
     raise Interrupted(f"no answer ({type(error).__name__})")
+
+
+def _chunks(s3: Any, bucket: str, key: str) -> Iterator[bytes]:  # noqa: ANN401  # boto3 has no types
+    # boto3's own `download_file` asks for an object's size first: a second request for each of many small ones.
+    try:
+        stream = s3.get_object(Bucket=bucket, Key=key)["Body"]
+        while chunk := stream.read(CHUNK):
+            yield chunk
+    except (ClientError, *BROKEN_STREAMS) as error:
+        refuse(f"s3://{bucket}/{key}", error)

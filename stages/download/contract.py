@@ -6,8 +6,8 @@ from typing import Any
 from pydantic import Field
 
 from diffusionad.section import Section
-from stages.contracts.rules import Finding, Rule, Severity, check, gxe, nothing, within
-from stages.download.evidence import Evidence
+from stages.contracts.rules import Finding, Rule, Severity, check_rules, gxe, nothing, within
+from stages.download.evidence import DataEvidence
 
 
 class ContractConfig(Section):
@@ -23,9 +23,9 @@ class ContractConfig(Section):
     max_size_drift: float = Field(ge=0, description="relative change of the median side length")
 
 
-def hold(config: ContractConfig, evidence: Evidence) -> list[Finding]:
+def check_contract(config: ContractConfig, evidence: DataEvidence) -> list[Finding]:
     """Hold the evidence against every rule, in the order of `rules`."""
-    return check(rules(config), evidence._asdict())
+    return check_rules(rules(config), evidence._asdict())
 
 
 def rules(config: ContractConfig) -> list[Rule]:

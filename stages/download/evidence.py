@@ -14,7 +14,7 @@ from stages.download.facts import ImageFacts, MaskFacts
 from stages.download.layouts.listing import Item
 
 
-class Evidence(NamedTuple):
+class DataEvidence(NamedTuple):
     """Three tables, each with a column `path` that names its rows."""
 
     images: pd.DataFrame
@@ -31,7 +31,7 @@ def collect(
     orphans: Sequence[str],
     lookalikes: Mapping[str, str],
     accepted: pd.DataFrame | None,
-) -> Evidence:
+) -> DataEvidence:
     """Bring together what layout, files and pixels say.
 
     Args:
@@ -55,7 +55,7 @@ def collect(
     frame["namesake"] = _again(frame["path"].map(_stem), pd.Series("", frame.index), frame["path"])
     frame["lookalike"] = pd.Series([lookalikes.get(item.path) for item in items], dtype=object)
     mask_frame = pd.DataFrame({"path": list(orphans), "image": None}, columns=["path", "image"], dtype=object)
-    return Evidence(_plain(frame), mask_frame, pd.DataFrame([_figures(name, frame, accepted)]))
+    return DataEvidence(_plain(frame), mask_frame, pd.DataFrame([_figures(name, frame, accepted)]))
 
 
 def _image_row(

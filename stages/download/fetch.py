@@ -1,6 +1,5 @@
 """Fetch one file over https or from a bucket: with resume, a bound on patience, and its checksum."""
 
-import hashlib
 import http.client
 import logging
 import time
@@ -14,7 +13,8 @@ from tqdm import tqdm
 
 from diffusionad.section import Section
 from stages.download import bucket
-from stages.download.transfer import Body, Interrupted
+from stages.download.transfer import Interrupted, Response
+from stages.files import file_digest
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class FetchConfig(Section):
     max_files: int = Field(ge=1, description="and may hold so many files")
 
 
-def fetch(config: FetchConfig, url: str, target: Path, sha256: str | None) -> None:
+def fetch_file(config: FetchConfig, url: str, target: Path, sha256: str | None) -> None:
     """Bring `url` to `target`; what an earlier run left half done is resumed.
 
     Args:
@@ -61,12 +61,6 @@ def fetch(config: FetchConfig, url: str, target: Path, sha256: str | None) -> No
     part.clear()
 
 
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 class _Part(NamedTuple):
     file: Path
     tag: Path
@@ -94,7 +88,7 @@ def _resume(config: FetchConfig, url: str, part: _Part) -> None:
         _pump(stream, file, body, url)
 
 
-def _pump(stream: BinaryIO, file: BinaryIO, body: Body, url: str) -> None:
+def _pump(stream: BinaryIO, file: BinaryIO, body: Response, url: str) -> None:
     done = body.start
     name = url.rsplit("/", 1)[-1]
     with tqdm(desc=name, initial=done, total=body.total, unit="B", unit_scale=True, disable=None) as bar:
@@ -112,7 +106,7 @@ def _pump(stream: BinaryIO, file: BinaryIO, body: Body, url: str) -> None:
         raise Interrupted(f"the connection broke after {done} of {body.total} bytes")
 
 
-def _open_http(url: str, start: int, tag: str | None, timeout_s: float) -> Body:
+def _open_http(url: str, start: int, tag: str | None, timeout_s: float) -> Response:
     request = urllib.request.Request(url, headers={"User-Agent": "diffusionad-ops"})  # noqa: S310  # https or http, by DatasetConfig
     if start and tag:
         request.add_header("Range", f"bytes={start}-")
@@ -127,10 +121,10 @@ def _open_http(url: str, start: int, tag: str | None, timeout_s: float) -> Body:
     resumed = answer.status == http.client.PARTIAL_CONTENT
     length = answer.headers.get("Content-Length")
     total = None if length is None else int(length) + (start if resumed else 0)
-    return Body(answer, start if resumed else 0, total, answer.headers.get("ETag"))
+    return Response(answer, start if resumed else 0, total, answer.headers.get("ETag"))
 
 
-def _refused(url: str, error: urllib.error.HTTPError, start: int, tag: str | None, timeout_s: float) -> Body:
+def _refused(url: str, error: urllib.error.HTTPError, start: int, tag: str | None, timeout_s: float) -> Response:
     error.close()
     if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and start and tag:
         return _open_http(url, 0, None, timeout_s)  # the part is as long as the file, or longer: start anew

@@ -11,10 +11,10 @@ from urllib.parse import unquote, urlsplit
 
 from stages.common.dataset import DatasetConfig
 from stages.download import bucket
-from stages.download.fetch import FetchConfig, fetch, file_digest
+from stages.download.fetch import FetchConfig, fetch_file
 from stages.download.transfer import Interrupted
 from stages.download.unpack import SUFFIXES, unpack
-from stages.files import atomic_folder
+from stages.files import atomic_folder, file_digest
 
 V = TypeVar("V")
 
@@ -104,7 +104,7 @@ def _fetched(config: FetchConfig, url: str, sha256: str | None, cache: Path) -> 
         if not tree.is_dir():
             archive = tree.with_name(f"{tree.name}-{url.rsplit('/', 1)[-1][-100:] or 'archive'}")
             if not archive.is_file():
-                fetch(config, url, archive, sha256)
+                fetch_file(config, url, archive, sha256)
             try:
                 _publish_archive(config, archive, tree)
             finally:
@@ -122,7 +122,7 @@ def _bucket_folder(config: FetchConfig, url: str, category: str, cache: Path) ->
     with _locked(tree):
         if tree.is_dir():
             return tree
-        objects = choose(dict(bucket.list_objects(url, config.timeout_s)), category)
+        objects = select_category(dict(bucket.list_objects(url, config.timeout_s)), category)
         if not objects:
             return _bucket_archive(config, url, cache)
         if len(objects) > config.max_files or sum(objects.values()) > config.max_unpacked_mib << 20:
@@ -144,7 +144,7 @@ def _bucket_archive(config: FetchConfig, url: str, cache: Path) -> Path:
     return _fetched(config, f"{url}{suffix}", None, cache)
 
 
-def choose(objects: dict[str, V], category: str) -> dict[str, V]:
+def select_category(objects: dict[str, V], category: str) -> dict[str, V]:
     """Keep one category and what all share, if the data set has a folder for the category."""
     if not any(name.startswith(f"{category}/") for name in objects):
         return objects

@@ -15,7 +15,7 @@ from diffusionad.section import Section
 from stages import command
 from stages.common.dataset import DatasetConfig
 from stages.contracts.verdict import lines, write_verdict
-from stages.download.contract import ContractConfig, hold
+from stages.download.contract import ContractConfig, check_contract
 from stages.download.evidence import collect
 from stages.download.fetch import FetchConfig
 from stages.download.layouts import choice as layouts
@@ -40,7 +40,7 @@ class DownloadConfig(Section):
     val_fraction: float = Field(ge=0, lt=1, description="share of the normal training images held out for validation")
     test_fraction: float = Field(ge=0, lt=1, description="share of normal images to test, where a set has no split")
     mirror: str | None = Field(description="folder, file:// or s3:// prefix with data sets by name; null for none")
-    max_megapixels_looked_at: float = Field(
+    max_megapixels_decoded: float = Field(
         ge=0, description="of all images together, decoded to be compared and measured; header only beyond"
     )
     near_duplicate_bits: int = Field(ge=0, le=64, description="of 255; fingerprints closer than this show one picture")
@@ -71,7 +71,7 @@ def download(
     root = find_root(config.fetch, dataset, paths.category, mirror, cache)
     listing = layouts.find(dataset.layout, root, paths.category)
     with atomic_folder(paths.images) as draft:
-        found = survey(listing, draft, config.max_megapixels_looked_at)
+        found = survey(listing, draft, config.max_megapixels_decoded)
         near = lookalikes(found.images, config.near_duplicate_bits)
         items, dropped = _split(config, listing, found, near)
         frame = _manifest(items, found, paths)
@@ -114,14 +114,14 @@ def _hold(
     pairs = [(a, b, bits) for a, b, bits in near if a in split and b in split and split[a] != split[b]]
     alike = {a: f"{b} in {split[b]}, {bits} of 255 bits" for a, b, bits in pairs}
     evidence = collect(name, items, found.images, found.masks, listing.digests, listing.orphans, alike, accepted)
-    findings = hold(config.contract, evidence)
+    findings = check_contract(config.contract, evidence)
     for line in lines(findings, "warned"):
         log.warning("warning: %s", line)
     file, page = paths.validation, paths.validation_page
-    if broken := lines(findings, "broken"):
+    if failed := lines(findings, "failed"):
         page = page.parent / "refused" / page.name
         write_verdict(name, findings, summary, file=page.with_name(file.name), page=page)
-        raise ValueError("\n".join([*broken, f"the data of {name} break their contract; see {page}"]))
+        raise ValueError("\n".join([*failed, f"the data of {name} break their contract; see {page}"]))
     write_verdict(name, findings, summary, file=file, page=page)
     shutil.rmtree(page.parent / "refused", ignore_errors=True)
 
@@ -156,7 +156,7 @@ def _summary(dataset: DatasetConfig, frame: pd.DataFrame, left_out: dict[str, in
         "images": len(frame),
         **dict(sorted(Counter(frame["split"] + "_" + kinds).items())),
         "defects": dict(sorted(Counter(frame["defect"]).items())),
-        "looked_at": int(frame["fingerprint"].notna().sum()),
+        "decoded": int(frame["fingerprint"].notna().sum()),
         "with_mask": int(frame["mask"].notna().sum()),
         "left_out": left_out,
         "licence": dataset.licence,

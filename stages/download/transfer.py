@@ -7,7 +7,7 @@ class Interrupted(Exception):  # noqa: N818  # it says what happened
     """A transfer stopped in a way that another attempt may mend."""
 
 
-class Body(NamedTuple):
+class Response(NamedTuple):
     """The bytes of a file from `start` on."""
 
     stream: BinaryIO

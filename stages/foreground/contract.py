@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from diffusionad.foreground.methods import ForegroundConfig
-from stages.contracts.rules import Finding, Rule, check, nothing
+from stages.contracts.rules import Finding, Rule, check_rules, nothing
 
 
-def hold(config: ForegroundConfig, areas: Mapping[str, float]) -> list[Finding]:
+def check_contract(config: ForegroundConfig, areas: Mapping[str, float]) -> list[Finding]:
     """Hold the masks of a category against every rule, in the order of `rules`.
 
     Args:
@@ -18,7 +18,7 @@ def hold(config: ForegroundConfig, areas: Mapping[str, float]) -> list[Finding]:
         areas: Part of the image that the method took for the object, in [0, 1], by path of the image; none where the
             method takes every image whole.
     """
-    return check(rules(config), {"masks": _evidence(config, areas)})
+    return check_rules(rules(config), {"masks": _evidence(config, areas)})
 
 
 def rules(config: ForegroundConfig) -> list[Rule]:

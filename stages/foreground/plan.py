@@ -9,26 +9,28 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from diffusionad.data.images import read_image, read_mask
-from diffusionad.foreground.choice import choose
+from diffusionad.foreground.choice import choose_method
 from diffusionad.foreground.colours import shrunk
 from diffusionad.foreground.methods import Foreground, ForegroundConfig, Method, prepare, whole_unless_credible
-from stages.common.sheets import spread
+from diffusionad.ranges import evenly_spaced
 
-Find = Callable[[str, NDArray[np.float32]], Foreground]
+ForegroundFinder = Callable[[str, NDArray[np.float32]], Foreground]
 """Path of an image in the manifest, and the image -> where anomalies may lie."""
 
 
-class Plan(NamedTuple):
+class ForegroundPlan(NamedTuple):
     """How the objects of a category are found, and the ground for it."""
 
-    find: Find
+    find: ForegroundFinder
     method: str
     reason: str
     credibility: dict[Method, float]
     """Empty where nothing was tried."""
 
 
-def plan(config: ForegroundConfig, method: Method | Literal["auto"], images: Path, normal: pd.DataFrame) -> Plan:
+def plan_foreground(
+    config: ForegroundConfig, method: Method | Literal["auto"], images: Path, normal: pd.DataFrame
+) -> ForegroundPlan:
     """Make a method ready, or let `auto` choose one.
 
     Args:
@@ -42,14 +44,14 @@ def plan(config: ForegroundConfig, method: Method | Literal["auto"], images: Pat
     """
     # What the test shows decides nothing, as long as there is something else.
     names = list(normal.loc[normal["split"] == "train", "path"]) or list(normal["path"])
-    chosen = [names[i] for i in spread(len(names), config.sample)] if method in ("auto", "median_background") else []
-    sample = [shrunk(read_image(images / name, None), config.working_px) for name in chosen]
-    named, reason, tried = choose(config, sample) if method == "auto" else (method, "as params.yaml says", {})
+    chosen = evenly_spaced(len(names), config.sample) if method in ("auto", "median_background") else []
+    sample = [shrunk(read_image(images / names[i], None), config.working_px) for i in chosen]
+    named, reason, tried = choose_method(config, sample) if method == "auto" else (method, "as params.yaml says", {})
     find = prepare(config, named, sample)
-    return Plan(lambda _, image: whole_unless_credible(config, find(image)), named, reason, tried)
+    return ForegroundPlan(lambda _, image: whole_unless_credible(config, find(image)), named, reason, tried)
 
 
-def users_plan(config: ForegroundConfig, folder: Path | None, targets: Mapping[str, Path]) -> Plan:
+def users_plan(config: ForegroundConfig, folder: Path | None, targets: Mapping[str, Path]) -> ForegroundPlan:
     """Take the masks that the user drew.
 
     Args:
@@ -72,4 +74,4 @@ def users_plan(config: ForegroundConfig, folder: Path | None, targets: Mapping[s
             raise ValueError(f"{folder / targets[name]}: expected {expected} px, the size of {name}; got {came} px")
         return whole_unless_credible(config, mask)
 
-    return Plan(find, "masks", f"drawn by the user, in {folder}", {})
+    return ForegroundPlan(find, "masks", f"drawn by the user, in {folder}", {})

@@ -14,14 +14,15 @@ from tqdm import tqdm
 from diffusionad.data.images import read_image
 from diffusionad.data.manifest import read_manifest
 from diffusionad.foreground.methods import ForegroundConfig, Method
+from diffusionad.ranges import evenly_spaced
 from stages import command
 from stages.common.dataset import DatasetConfig
-from stages.common.sheets import spread, write_sheet
+from stages.common.sheets import write_sheet
 from stages.contracts.rules import Finding
 from stages.contracts.verdict import lines, write_verdict
 from stages.files import atomic_folder, write_json
-from stages.foreground.contract import hold
-from stages.foreground.plan import Plan, plan, users_plan
+from stages.foreground.contract import check_contract
+from stages.foreground.plan import ForegroundPlan, plan_foreground, users_plan
 from stages.params import read_section
 from stages.paths import CategoryPaths
 
@@ -67,14 +68,17 @@ def foreground(
     rows = read_manifest(manifest)
     normal = rows[rows["label"] == 0]
     targets = _targets(manifest, normal)
-    way = users_plan(config, users_masks, targets) if method == "masks" else plan(config, method, images, normal)
-    LOG.info("foreground by %s: %s", way.method, way.reason)
-    pictured = set(spread(len(targets), SHEET_PICTURES))
+    if method == "masks":
+        plan = users_plan(config, users_masks, targets)
+    else:
+        plan = plan_foreground(config, method, images, normal)
+    LOG.info("foreground by %s: %s", plan.method, plan.reason)
+    pictured = set(evenly_spaced(len(targets), SHEET_PICTURES))
     pictures, areas, whole = [], {}, set()
     with atomic_folder(masks) as draft:
         for i, (path, target) in enumerate(tqdm(targets.items(), desc="foreground", unit="image", disable=None)):
             image = read_image(images / path, None)
-            found = way.find(path, image)
+            found = plan.find(path, image)
             areas[path] = found.found
             if found.fell_back:
                 whole.add(path)
@@ -83,23 +87,23 @@ def foreground(
             if i in pictured:
                 pictures.append(_outlined(image, found.mask))
     write_sheet(sheet, pictures, SHEET_COLUMNS, TILE_PX)
-    findings = hold(config, {} if way.method == "full" else areas)
+    findings = check_contract(config, {} if plan.method == "full" else areas)
     for line in lines(findings, "warned"):
         LOG.warning("warning: %s", line)
-    content = _summary(method, way, areas, whole, findings)
+    content = _summary(method, plan, areas, whole, findings)
     write_verdict(f"{name}, foreground", findings, content, file=validation, page=page)
     write_json(summary, content)
 
 
 def _summary(
-    asked: str, way: Plan, areas: dict[str, float], whole: set[str], findings: list[Finding]
+    asked: str, plan: ForegroundPlan, areas: dict[str, float], whole: set[str], findings: list[Finding]
 ) -> dict[str, Any]:
     found = [area for path, area in areas.items() if path not in whole] or [1.0]
     return {
         "asked": asked,
-        "method": way.method,
-        "reason": way.reason,
-        "credibility": {name: round(value, 4) for name, value in way.credibility.items()},
+        "method": plan.method,
+        "reason": plan.reason,
+        "credibility": {name: round(value, 4) for name, value in plan.credibility.items()},
         "images": len(areas),
         "whole_image": len(whole),
         "area_min": round(min(found), 4),

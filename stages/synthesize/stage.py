@@ -11,13 +11,14 @@ from tqdm import tqdm
 
 from diffusionad.data.images import read_image, read_mask
 from diffusionad.data.manifest import read_manifest
+from diffusionad.ranges import evenly_spaced
 from diffusionad.section import Section
 from diffusionad.synthesis.blend import SynthesisConfig, Synthetic
 from diffusionad.synthesis.blend import synthesize as draw_anomaly
 from diffusionad.synthesis.draws import item_generator
 from diffusionad.synthesis.textures import Textures
 from stages import command
-from stages.common.sheets import spread, write_sheet
+from stages.common.sheets import write_sheet
 from stages.files import atomic_folder, write_json
 from stages.params import ImageConfig, read_section
 from stages.paths import CategoryPaths
@@ -33,7 +34,7 @@ class SyntheticSetsConfig(Section):
     anomalies: SynthesisConfig
 
 
-class Sources(NamedTuple):
+class NormalImages(NamedTuple):
     """Where normal images and their foreground lie, and how to read them."""
 
     images: Path
@@ -74,26 +75,26 @@ def synthesize(
     for split in ("train", "val"):
         if normal[split].empty:
             raise ValueError(f"{manifest}: no normal image in split {split}; lower or raise the share of val images")
-    sources = Sources(images, foreground, size)
+    normal_images = NormalImages(images, foreground, size)
     textures = Textures(config.anomalies.textures, size)
     with atomic_folder(synthetic) as draft:
-        _write_set(draft / "val.npz", config, sources, textures, normal["val"])
+        _write_set(draft / "val.npz", config, normal_images, textures, normal["val"])
         if rows.loc[rows["split"] == "test", "mask"].isna().all() and not normal["test"].empty:
-            _write_set(draft / "test.npz", config, sources, textures, normal["test"])
+            _write_set(draft / "test.npz", config, normal_images, textures, normal["test"])
         write_json(draft / "settings.json", config.anomalies.model_dump(mode="json"))
     train = normal["train"]
-    _write_previews(previews, config, sources, textures, train.iloc[spread(len(train), PREVIEW_IMAGES)])
+    _write_previews(previews, config, normal_images, textures, train.iloc[evenly_spaced(len(train), PREVIEW_IMAGES)])
 
 
 def _write_set(
-    path: Path, config: SyntheticSetsConfig, sources: Sources, textures: Textures, rows: pd.DataFrame
+    path: Path, config: SyntheticSetsConfig, normal_images: NormalImages, textures: Textures, rows: pd.DataFrame
 ) -> None:
     count = len(rows) * config.count_per_image
-    pictures = np.zeros((count, *sources.size, 3), dtype=np.uint8)
-    masks = np.zeros((count, *sources.size), dtype=np.uint8)
+    pictures = np.zeros((count, *normal_images.size, 3), dtype=np.uint8)
+    masks = np.zeros((count, *normal_images.size), dtype=np.uint8)
     items = list(zip(rows["path"], rows["sha256"], strict=True))
     for i, (name, sha256) in enumerate(tqdm(items, desc=f"synthesize {path.stem}", unit="image", disable=None)):
-        normal, where = _read(sources, name)
+        normal, where = _read(normal_images, name)
         for index in range(config.count_per_image):
             drawn = _draw(config, normal, where, textures, sha256, index)
             at = i * config.count_per_image + index
@@ -105,19 +106,19 @@ def _write_set(
 
 
 def _write_previews(
-    path: Path, config: SyntheticSetsConfig, sources: Sources, textures: Textures, rows: pd.DataFrame
+    path: Path, config: SyntheticSetsConfig, normal_images: NormalImages, textures: Textures, rows: pd.DataFrame
 ) -> None:
     tiles: list[NDArray[np.float32]] = []
     for name, sha256 in zip(rows["path"], rows["sha256"], strict=True):
-        normal, where = _read(sources, name)
+        normal, where = _read(normal_images, name)
         drawn = _draw(config, normal, where, textures, sha256, 0)
         tiles += [normal, drawn.image, np.repeat(drawn.mask[..., None], 3, axis=2).astype(np.float32)]
     write_sheet(path, tiles, 3 * PREVIEWS_A_ROW, TILE_PX)
 
 
-def _read(sources: Sources, name: str) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    mask = (sources.foreground / name).with_suffix(".png")
-    return read_image(sources.images / name, sources.size), read_mask(mask, sources.size)
+def _read(normal_images: NormalImages, name: str) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    mask = (normal_images.foreground / name).with_suffix(".png")
+    return read_image(normal_images.images / name, normal_images.size), read_mask(mask, normal_images.size)
 
 
 def _draw(

@@ -112,7 +112,7 @@ def _write_data(rng):
         category="disc", dataset="toy", width=24, height=20, mode="RGB", brightness=0.4, fingerprint="0" * 64
     )
     write_manifest(frame, PATHS.manifest, LICENCE)
-    write_json(PATHS.validation, {"name": "toy/disc", "accepted": True, "broken": 0, "warned": 1, "findings": []})
+    write_json(PATHS.validation, {"name": "toy/disc", "accepted": True, "failed": 0, "warned": 1, "findings": []})
     write_json(PATHS.foreground_summary, {"method": "full", "flagged": 0})
     PATHS.validation_page.write_text("<html>kept</html>")
 

@@ -6,7 +6,7 @@ from stages.contracts.verdict import MAX_LINES, lines, verdict, write_verdict
 
 SUMMARY = {
     "images": 3,
-    "looked_at": 3,
+    "decoded": 3,
     "train_normal": 2,
     "licence": "CC0",
     "non_commercial": True,
@@ -23,7 +23,7 @@ WARNED = finding(30, "warning", tuple((f"{i}.png", i) for i in range(30)))
 
 
 def test_a_line_has_the_path_the_expectation_and_the_value():
-    assert lines([finding(), BROKEN, WARNED], "broken") == [
+    assert lines([finding(), BROKEN, WARNED], "failed") == [
         "a<b>.png: expected no image in two splits; got c.png in <test>"
     ]
 
@@ -36,7 +36,7 @@ def test_many_rows_of_one_kind_do_not_hide_another():
 
 
 def test_a_finding_is_kept_warned_or_broken():
-    assert [verdict(f) for f in (finding(), WARNED, BROKEN)] == ["kept", "warned", "broken"]
+    assert [verdict(f) for f in (finding(), WARNED, BROKEN)] == ["passed", "warned", "failed"]
 
 
 def test_the_file_says_all_and_the_same_each_time(tmp_path):
@@ -45,7 +45,7 @@ def test_the_file_says_all_and_the_same_each_time(tmp_path):
 
     content = json.loads((tmp_path / "1.json").read_text())
 
-    assert (content["accepted"], content["broken"], content["warned"]) == (False, 1, 1)
+    assert (content["accepted"], content["failed"], content["warned"]) == (False, 1, 1)
     assert content["findings"][0]["rows"] == [{"path": "a<b>.png", "value": "c.png in <test>"}]
     assert (tmp_path / "1.json").read_bytes() == (tmp_path / "2.json").read_bytes()
     assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
