@@ -1,14 +1,20 @@
 """Every file that stages hand on; dvc.yaml names the same (tests hold them together)."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Self
 
 
-class CategoryPaths(NamedTuple):
-    """The files of one category, relative to the root of the repository."""
+@dataclass(frozen=True)
+class CategoryPaths:
+    """The files of one category. As text, it is the name of the category: `str(paths)` is DATASET/CATEGORY."""
 
     dataset: str
     category: str
+    root: Path = Path()
+    """The folder that holds data/, models/ and reports/: the repository's, or another for work beside its pipeline."""
+
+    def __str__(self) -> str:
+        return f"{self.dataset}/{self.category}"
 
     @property
     def images(self) -> Path:
@@ -73,7 +79,7 @@ class CategoryPaths(NamedTuple):
     @property
     def model(self) -> Path:
         """Folder: model.safetensors and model.json, all that `Detector.load` needs."""
-        return Path(self._root, "models", self.dataset, self.category)
+        return Path(self.root, "models", self.dataset, self.category)
 
     @property
     def history(self) -> Path:
@@ -166,29 +172,9 @@ class CategoryPaths(NamedTuple):
         return Path("exports", self.dataset, self.category)
 
     @property
-    def _root(self) -> Path:
-        return Path()
-
-    @property
     def _data(self) -> Path:
-        return Path(self._root, "data", self.dataset, self.category)
+        return Path(self.root, "data", self.dataset, self.category)
 
     @property
     def _report(self) -> Path:
-        return Path(self._root, "reports", self.dataset, self.category)
-
-
-class PathsBelow(CategoryPaths):
-    """The same files below a folder of their own, for work beside the repository's pipeline."""
-
-    _below: Path
-
-    def __new__(cls, dataset: str, category: str, root: Path) -> Self:
-        """Name the category and the folder."""
-        made = super().__new__(cls, dataset, category)
-        made._below = root
-        return made
-
-    @property
-    def _root(self) -> Path:
-        return self._below
+        return Path(self.root, "reports", self.dataset, self.category)

@@ -46,7 +46,7 @@ def read_result(entry: Entry) -> Result:
         model_digest=model_digest,
         metrics={name: value for name, value in figures.items() if not isinstance(value, str)},
         reasons={name: value for name, value in figures.items() if isinstance(value, str)},
-        key=text_digest(f"{'/'.join(paths)} {model_digest} {file_digest(paths.metrics)}")[:32],
+        key=text_digest(f"{paths} {model_digest} {file_digest(paths.metrics)}")[:32],
         config=config,
     )
 

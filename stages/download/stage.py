@@ -108,7 +108,7 @@ def _hold(
     Raises:
         ValueError: If it is broken.
     """
-    name = f"{paths.dataset}/{paths.category}"
+    name = str(paths)
     accepted = read_manifest(paths.manifest) if paths.manifest.exists() else None
     split = {item.path: item.split for item in items}
     pairs = [(a, b, bits) for a, b, bits in near if a in split and b in split and split[a] != split[b]]

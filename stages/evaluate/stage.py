@@ -90,7 +90,7 @@ def evaluate(evaluation: EvaluationConfig, *, paths: CategoryPaths) -> None:
             draw_overview(draft / f"{name}.png", gallery, chosen, paths.images)
     write_json(paths.metrics, figures)
     review_category(paths, evaluation.figures.fpr_limit)
-    LOG.info("%s/%s: image AUROC %s on %d test images", *paths, figures["image_auroc"], len(rows))
+    LOG.info("%s: image AUROC %s on %d test images", paths, figures["image_auroc"], len(rows))
 
 
 def _score(

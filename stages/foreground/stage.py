@@ -142,7 +142,7 @@ def _stage(_: str, paths: CategoryPaths) -> None:
     foreground(
         config,
         read_section(DatasetConfig, f"datasets.{paths.dataset}").foreground,
-        name=f"{paths.dataset}/{paths.category}",
+        name=str(paths),
         manifest=paths.manifest,
         images=paths.images,
         users_masks=Path(_named(config.masks, paths)) if config.masks else None,

@@ -127,7 +127,8 @@ def template(tmp_path_factory):
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setenv("DVC_NO_ANALYTICS", "1")
         _write_data(np.random.default_rng(0))
-        content = {"categories": {"toy-disc": PATHS._asdict()}, "image": {"size": list(SIZE)}, "promotion": promotion}
+        category = {"dataset": PATHS.dataset, "category": PATHS.category}
+        content = {"categories": {"toy-disc": category}, "image": {"size": list(SIZE)}, "promotion": promotion}
         YAML().dump(content, Path("params.yaml"))
         stages = {name: {"foreach": {"toy-disc": {}}, "do": stage} for name, stage in PIPELINE.items()}
         YAML().dump({"stages": stages}, Path("dvc.yaml"))
