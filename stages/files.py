@@ -13,9 +13,9 @@ from typing import Any
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Hand out a path to write; put it in place of `path` when the block ends well.
+    """Yield a path to write to; move that file to `path` when the block ends without an error.
 
-    A reader sees the old file or the new one, never half of it. If the block fails, `path` is as it was.
+    A reader sees the old file or the new one, never half of it. If the block fails, `path` stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
@@ -31,9 +31,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Hand out an empty folder to fill; put it in place of `path` when the block ends well.
+    """Yield an empty folder to fill; move it to `path` when the block ends without an error.
 
-    If the block fails, `path` is as it was.
+    If the block fails, `path` stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name[:100]}."))
@@ -41,7 +41,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     try:
         yield draft
         draft.chmod(0o777 & ~_umask())
-        # Moved aside, not deleted first: a deletion that stops half-way would leave half of the old.
+        # Moved aside, not deleted first: a deletion that stops halfway would leave half of the old folder.
         if path.exists():
             path.replace(old)
         draft.replace(path)
@@ -56,7 +56,7 @@ def write_json(path: Path, content: Any) -> None:  # noqa: ANN401  # JSON holds 
     """Write `content` as JSON, atomically; keys keep their order.
 
     Raises:
-        ValueError: If a number is NaN or infinite, which JSON does not have.
+        ValueError: If a number is NaN or infinite, which JSON cannot hold.
     """
     try:
         text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"

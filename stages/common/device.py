@@ -1,8 +1,8 @@
-"""Which device the networks run on by torch."""
+"""The device that torch runs the networks on."""
 
 import torch
 
 
 def best_device() -> torch.device:
-    """Give the GPU where there is one, else the CPU."""
+    """Return the GPU if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,4 +1,4 @@
-"""What a layout may be called in params.yaml; apart from the modules that read them, which most stages never run."""
+"""Names of layouts in params.yaml; kept apart from the modules that read layouts, which only `download` runs."""
 
 from typing import Literal
 

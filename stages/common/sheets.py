@@ -17,10 +17,10 @@ def write_sheet(path: Path, pictures: Sequence[NDArray[np.float32]], columns: in
     """Lay pictures out row by row, each scaled to fit a square tile and centred in it.
 
     Args:
-        path: The PNG, written atomically. Its bytes depend on the pictures alone.
-        pictures: At least one, RGB in [0, 1], shape (H, W, 3) each.
-        columns: Tiles in a row.
-        tile_px: Side of a tile.
+        path: The PNG, written atomically. Its bytes depend on the arguments alone.
+        pictures: At least one; RGB in [0, 1], shape (H, W, 3) each.
+        columns: Tiles per row.
+        tile_px: Side of a tile, px.
     """
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)

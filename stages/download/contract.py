@@ -1,4 +1,4 @@
-"""The contract of a category's images: what must hold before anything is trained on them."""
+"""The contract of a category's images: the rules that they must pass before anything is trained on them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,23 +13,33 @@ from stages.download.evidence import DataEvidence
 class ContractConfig(Section):
     """Part `contract` of section `download`."""
 
-    min_side_px: int = Field(ge=1, description="shorter images are refused, px")
-    max_megapixels: float = Field(gt=0, description="larger images are refused")
-    modes: tuple[str, ...] = Field(description="pixel formats that are taken, as Pillow names them")
-    min_train: int = Field(ge=1, description="normal images to train on, at least")
-    min_val: int = Field(ge=0, description="normal images to validate on, at least")
-    anomalous_share: tuple[float, float] = Field(description="of the test images, from and to; else a warning")
-    max_brightness_drift: float = Field(ge=0, le=1, description="change of the mean grey value of normal images")
-    max_size_drift: float = Field(ge=0, description="relative change of the median side length")
+    min_side_px: int = Field(ge=1, description="smallest height and width of an image, px")
+    max_megapixels: float = Field(gt=0, description="largest image, megapixels")
+    modes: tuple[str, ...] = Field(description="accepted pixel formats, as Pillow names them")
+    min_train: int = Field(ge=1, description="smallest number of normal images to train on")
+    min_val: int = Field(ge=0, description="smallest number of normal images to validate on")
+    anomalous_share: tuple[float, float] = Field(
+        description="lowest and highest share of anomalous test images; a warning outside"
+    )
+    max_brightness_drift: float = Field(
+        ge=0, le=1, description="largest change of the mean grey value of normal images since the data accepted last"
+    )
+    max_size_drift: float = Field(
+        ge=0, description="largest relative change of the median side length since the data accepted last"
+    )
 
 
 def check_contract(config: ContractConfig, evidence: DataEvidence) -> list[Finding]:
-    """Hold the evidence against every rule, in the order of `rules`."""
+    """Check the evidence against every rule.
+
+    Returns:
+        One finding per rule, in the order of `rules`.
+    """
     return check_rules(rules(config), evidence._asdict())
 
 
 def rules(config: ContractConfig) -> list[Rule]:
-    """List the contract."""
+    """List the rules of the contract."""
     return [*_file_rules(config), *_label_rules(), *_split_rules(), *_figure_rules(config)]
 
 
@@ -52,7 +62,7 @@ def _file_rules(config: ContractConfig) -> list[Rule]:
 
 
 def _label_rules() -> list[Rule]:
-    from great_expectations.expectations.row_conditions import Column  # noqa: PLC0415  # as contracts.gxe
+    from great_expectations.expectations.row_conditions import Column  # noqa: PLC0415  # slow to load
 
     is_good, trains = Column("defect") == "good", Column("split").is_in(["train", "val"])
     return [

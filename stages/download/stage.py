@@ -1,4 +1,4 @@
-"""Bring one category of a data set here, split it, and hold it against its contract."""
+"""Fetch one category of a data set, split it, and check it against its contract."""
 
 import logging
 import os
@@ -30,20 +30,25 @@ from stages.paths import CategoryPaths
 log = logging.getLogger(__name__)
 
 CACHE = Path(".local/downloads")
-"""What was fetched and unpacked, for the other categories of an archive; safe to delete."""
+"""Fetched and unpacked data, for the other categories of an archive; safe to delete."""
 
 
 class DownloadConfig(Section):
     """Section `download`."""
 
-    seed: int = Field(ge=0, description="of the drawn splits")
+    seed: int = Field(ge=0, description="seed of the drawn splits")
     val_fraction: float = Field(ge=0, lt=1, description="share of the normal training images held out for validation")
-    test_fraction: float = Field(ge=0, lt=1, description="share of normal images to test, where a set has no split")
+    test_fraction: float = Field(
+        ge=0, lt=1, description="share of the normal images for test, if the data set has no split"
+    )
     mirror: str | None = Field(description="folder, file:// or s3:// prefix with data sets by name; null for none")
     max_megapixels_decoded: float = Field(
-        ge=0, description="of all images together, decoded to be compared and measured; header only beyond"
+        ge=0,
+        description="limit of all decoded images together; of further images only the header is read",
     )
-    near_duplicate_bits: int = Field(ge=0, le=64, description="of 255; fingerprints closer than this show one picture")
+    near_duplicate_bits: int = Field(
+        ge=0, le=64, description="fingerprints that differ in at most so many of their 255 bits show the same picture"
+    )
     fetch: FetchConfig
     contract: ContractConfig
 
@@ -51,20 +56,20 @@ class DownloadConfig(Section):
 def download(
     dataset: DatasetConfig, config: DownloadConfig, *, paths: CategoryPaths, mirror: str | None, cache: Path
 ) -> None:
-    """Write the images folder, the manifest, the summary and the verdict of a category.
+    """Write the images folder, the manifest, the summary and the validation report of a category.
 
-    Only data that keep their contract are put in place; else what was there before stays, and the verdict goes to a
-    folder `refused` beside its place.
+    Only data that pass their contract are put in place; otherwise the previous data stay, and the report goes to a
+    folder `refused` beside its usual place.
 
     Args:
-        dataset: Where from.
-        config: How to split and what to expect.
-        paths: Where to; the manifest that lies there is what the data are compared with.
-        mirror: Folder or prefix that has data sets by name; None for none.
-        cache: Folder for what is fetched.
+        dataset: Sources, layout and licence of the data set.
+        config: Settings of the splits, the downloads and the contract.
+        paths: Files to write; an existing manifest is the one that the data are compared with.
+        mirror: Folder or prefix that holds data sets by name; None for none.
+        cache: Folder for fetched data.
 
     Raises:
-        ValueError: If the data cannot be had, or break the contract: one line for each problem.
+        ValueError: If the data cannot be fetched, or fail the contract: one line for each problem.
         OSError: If the disk is full.
     """
     log.info("licence of %s: %s %s", paths.dataset, _licence(dataset), dataset.licence_url)
@@ -76,7 +81,7 @@ def download(
         items, dropped = _split(config, listing, found, near)
         frame = _manifest(items, found, paths)
         summary = _summary(dataset, frame, listing.left_out | dropped)
-        _hold(config, items, found, listing, near, summary, paths)
+        _check(config, items, found, listing, near, summary, paths)
         remove_rest(draft, (path for item in items for path in (item.path, item.mask)))
     with atomic_file(paths.manifest) as file:
         write_manifest(frame, file, _metadata(dataset, config, paths))
@@ -94,7 +99,7 @@ def _split(
     )
 
 
-def _hold(
+def _check(
     config: DownloadConfig,
     items: list[Item],
     found: Survey,
@@ -103,10 +108,10 @@ def _hold(
     summary: dict[str, Any],
     paths: CategoryPaths,
 ) -> None:
-    """Check the contract and write the verdict.
+    """Check the contract and write the validation report.
 
     Raises:
-        ValueError: If it is broken.
+        ValueError: If a critical rule failed.
     """
     name = str(paths)
     accepted = read_manifest(paths.manifest) if paths.manifest.exists() else None
