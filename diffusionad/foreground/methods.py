@@ -1,4 +1,4 @@
-"""Every way to find the object on a photograph, behind one function."""
+"""All methods that find the object on a photograph, behind one function."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
@@ -18,23 +18,27 @@ from diffusionad.ranges import UnitRange
 from diffusionad.section import Section
 
 Method = Literal["full", "threshold", "grabcut", "median_background", "isnet"]
-"""`full`: the whole image, for textures. `threshold`: one cut through grey or colour. `grabcut`: mixtures of colours
-and a graph cut. `median_background`: by the median of a sample. `isnet`: by a network."""
+"""`full`: the whole image, for textures. `threshold`: one threshold on grey or colour. `grabcut`: mixtures of colours
+and a graph cut. `median_background`: the difference to the median of a sample. `isnet`: a neural network."""
 
 ObjectFinder = Callable[[NDArray[np.float32]], NDArray[np.bool_]]
-"""Image in [0, 1] of shape (H, W, 3) -> mask of shape (H, W), empty if nothing was found."""
+"""Maps an image, RGB in [0, 1] of shape (H, W, 3), to a mask of shape (H, W), empty if nothing was found."""
 
 
 class ForegroundConfig(Section):
     """Section `foreground` of params.yaml."""
 
     working_px: int = Field(ge=16, description="larger images are shrunk until their longer side has this length, px")
-    area: UnitRange = Field(description="part of the image that a credible foreground covers")
-    sample: int = Field(ge=1, description="images that `auto` tries each method on, and that the median is taken of")
+    area: UnitRange = Field(description="lowest and highest fraction of the image that a credible foreground covers")
+    sample: int = Field(
+        ge=1, description="number of images that `auto` tries each method on, and that the median is computed from"
+    )
     min_credibility: float = Field(ge=0, le=1, description="`auto` takes the whole image if no method reaches this")
-    max_area_change: float = Field(gt=0, description="a mask is reported that differs more from the median area, of it")
+    max_area_change: float = Field(
+        gt=0, description="masks whose area differs more from the median are reported; relative to the median"
+    )
     masks: str | None = Field(
-        description="for `masks`: folder of PNGs named as the images; {dataset} and {category} stand for their names"
+        description="for `masks`: folder of PNGs named like the images; {dataset} and {category} stand for their names"
     )
     scene: SceneConfig
     tidy: TidyConfig
@@ -44,23 +48,23 @@ class ForegroundConfig(Section):
 
 
 class Foreground(NamedTuple):
-    """Where anomalies may lie."""
+    """The mask of the object on an image: where anomalies may lie."""
 
     mask: NDArray[np.bool_]
     """Shape (H, W), never empty."""
     found: float
-    """Part of the image that was taken for the object, in [0, 1]; where it is not credible, the mask is whole."""
+    """Fraction of the image that the method took for the object, in [0, 1]; of `mask` only if that was credible."""
     fell_back: bool
     """Whether no credible object was found, so that the mask is the whole image."""
 
 
 def prepare(config: ForegroundConfig, method: Method, sample: Sequence[NDArray[np.float32]]) -> ObjectFinder:
-    """Make a method ready for images: read its weights, or take the median of a sample.
+    """Prepare a method for images: read its weights, or take the median of a sample.
 
     Args:
-        config: The numbers.
-        method: How to find the object.
-        sample: Images in [0, 1], shape (H, W, 3); `median_background` needs some, the others none.
+        config: Settings of the methods.
+        method: Name of the method.
+        sample: Images, RGB in [0, 1], shape (H, W, 3) each; used by `median_background` only, which needs at least one.
 
     Raises:
         ValueError: If `median_background` is given images of different sizes, or `isnet` lacks ONNX Runtime or weights.
@@ -78,7 +82,12 @@ def prepare(config: ForegroundConfig, method: Method, sample: Sequence[NDArray[n
 
 
 def whole_unless_credible(config: ForegroundConfig, mask: NDArray[np.bool_]) -> Foreground:
-    """Return the mask, or the whole image if the mask is empty or its area not within `area`."""
+    """Return the mask, or the whole image if the mask is empty or its area is not credible.
+
+    Args:
+        config: The credible area.
+        mask: The object as a method found it, bool, shape (H, W).
+    """
     found = float(mask.mean())
     if mask.all() or (mask.any() and config.area[0] <= found <= config.area[1]):
         return Foreground(mask, found, fell_back=False)
@@ -86,7 +95,7 @@ def whole_unless_credible(config: ForegroundConfig, mask: NDArray[np.bool_]) -> 
 
 
 def _by_median(config: ForegroundConfig, sample: Sequence[NDArray[np.float32]]) -> ObjectFinder:
-    """Cut the object from the median, once for all, where parts lie alike; else from each image's difference to it."""
+    """Segment the median once for all images if parts lie alike, otherwise each image's difference to the median."""
     median = median_image(sample)
     still = threshold_cut(config.threshold, config.scene, config.tidy, median).mask
 
@@ -96,5 +105,5 @@ def _by_median(config: ForegroundConfig, sample: Sequence[NDArray[np.float32]]) 
     pictures = [(colours(image, config.scene.lightness), moving(image)) for image in sample]
     alike = sum(credibility(picture, still) for picture, _ in pictures)
     find = moving if sum(credibility(*pair) for pair in pictures) > alike else lambda _: still
-    # The median says nothing of an image of another size.
+    # The median tells nothing about an image of another size.
     return lambda image: find(image) if image.shape == median.shape else np.zeros(image.shape[:2], dtype=bool)

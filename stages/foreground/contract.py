@@ -1,4 +1,4 @@
-"""The contract of foreground masks. It only warns, for an odd mask harms less than a stage that stops."""
+"""The contract of foreground masks. It only warns: an odd mask does less harm than a stage that stops."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,18 +11,21 @@ from stages.contracts.rules import Finding, Rule, check_rules, nothing
 
 
 def check_contract(config: ForegroundConfig, areas: Mapping[str, float]) -> list[Finding]:
-    """Hold the masks of a category against every rule, in the order of `rules`.
+    """Check the masks of a category against every rule.
 
     Args:
-        config: Tells what area is credible, and how far it may be from the others.
-        areas: Part of the image that the method took for the object, in [0, 1], by path of the image; none where the
+        config: The credible area, and its largest deviation from the median.
+        areas: Fraction of each image that the method took for the object, in [0, 1], by path of the image; empty if the
             method takes every image whole.
+
+    Returns:
+        One finding per rule, in the order of `rules`.
     """
     return check_rules(rules(config), {"masks": _evidence(config, areas)})
 
 
 def rules(config: ForegroundConfig) -> list[Rule]:
-    """List the contract; each rule reads the column of troubles that `_trouble` writes."""
+    """List the rules of the contract; each reads a column of problems that `_trouble` fills."""
     low, high = config.area
     titles = {
         "empty": "an object on the photograph",

@@ -1,4 +1,4 @@
-"""Find the object on every normal photograph: synthetic anomalies may lie there and nowhere else."""
+"""Find the object on every normal photograph: synthetic anomalies are placed there only."""
 
 import logging
 from pathlib import Path
@@ -46,24 +46,24 @@ def foreground(
     validation: Path,
     page: Path,
 ) -> None:
-    """Write one mask for every normal image, a sheet of outlines to look at, and what is odd about the masks.
+    """Write one mask per normal image, a sheet of outlines for inspection, and a report of odd masks.
 
     Args:
-        config: The numbers of the methods.
-        method: How to find the object; `auto` tries some on a sample, `masks` takes the user's.
-        name: Of the category, for the page.
-        manifest: Read: rows with label 0, of all splits.
+        config: Settings of the methods.
+        method: Name of the method; `auto` tries several on a sample, `masks` uses the user's masks.
+        name: Name of the category, for the page.
+        manifest: Read: the manifest; its rows with label 0, of all splits, are used.
         images: Read: the folder that the manifest's paths are relative to.
-        users_masks: Read by `masks` only: PNGs at the images' paths with suffix .png.
-        masks: Written whole or not at all: PNGs of 0 and 255 at native size, at the image's path with suffix .png.
-        sheet: Written: outlines over evenly spread images.
+        users_masks: Read by method `masks` only: folder of PNGs at the images' paths with suffix .png.
+        masks: Written atomically: folder of PNGs of 0 and 255 at native size, at the images' paths with suffix .png.
+        sheet: Written: PNG, outlines over evenly spaced images.
         summary: Written: JSON with method, reason, areas and warnings.
-        validation: Written: JSON, what the contract of masks found.
-        page: Written: the same for a person, HTML.
+        validation: Written: JSON, the findings of the foreground contract.
+        page: Written: HTML, the same findings as a page for people.
 
     Raises:
-        ValueError: If the manifest has no normal image, two of its images would share a mask's name, one cannot be
-            read, the method cannot be used, or a mask of the user's is missing or of another size.
+        ValueError: If the manifest has no normal image, two of its images would share a mask's name, an image cannot be
+            read, the method cannot be used, or one of the user's masks is missing or has another size.
     """
     rows = read_manifest(manifest)
     normal = rows[rows["label"] == 0]
@@ -115,7 +115,7 @@ def _summary(
 
 
 def _targets(manifest: Path, rows: pd.DataFrame) -> dict[str, Path]:
-    """The mask's path for each image's path, in the manifest's order."""
+    """Return the path of the mask by path of the image, in the order of the manifest."""
     if rows.empty:
         raise ValueError(f"{manifest}: no normal image; expected rows with label 0")
     targets = {str(name): Path(str(name)).with_suffix(".png") for name in rows["path"]}
@@ -127,7 +127,7 @@ def _targets(manifest: Path, rows: pd.DataFrame) -> dict[str, Path]:
 
 
 def _outlined(image: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Draw the mask's inner border, wide enough to be seen on a tile."""
+    """Draw the mask's inner border on an image, wide enough to be seen on a tile."""
     width_px = max(1, max(mask.shape) // 100)
     inner = ndimage.minimum_filter(mask, 2 * width_px + 1, mode="constant")
     return np.where((mask & ~inner)[..., None], OUTLINE, image)

@@ -1,4 +1,4 @@
-"""Write the fixed synthetic sets that model selection and, without real masks, pixel metrics are measured on."""
+"""Write the fixed synthetic sets for model selection and, without real masks, for pixel metrics."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -23,23 +23,24 @@ from stages.files import atomic_folder, write_json
 from stages.params import ImageConfig, read_section
 from stages.paths import CategoryPaths
 
-PREVIEW_IMAGES, PREVIEWS_A_ROW, TILE_PX = 24, 3, 128
+PREVIEW_IMAGES, PREVIEWS_PER_ROW, TILE_PX = 24, 3, 128
 
 
 class SyntheticSetsConfig(Section):
     """Section `synthesis` of params.yaml."""
 
-    seed: int = Field(ge=0, description="of the stored sets; training draws from its own")
-    count_per_image: int = Field(ge=1, description="stored anomalies on each normal image")
+    seed: int = Field(ge=0, description="seed of the stored sets; training has its own")
+    count_per_image: int = Field(ge=1, description="stored anomalies per normal image")
     anomalies: SynthesisConfig
 
 
 class NormalImages(NamedTuple):
-    """Where normal images and their foreground lie, and how to read them."""
+    """Where normal images and their foreground masks are stored, and the size to read them at."""
 
     images: Path
     foreground: Path
     size: tuple[int, int]
+    """Height and width in pixels."""
 
 
 def synthesize(
@@ -52,20 +53,20 @@ def synthesize(
     synthetic: Path,
     previews: Path,
 ) -> None:
-    """Write `val.npz`, `test.npz` where the test split has no mask at all, and the settings to go on drawing with.
+    """Write `val.npz`, `test.npz` if the test split has no mask at all, and the settings for further draws.
 
-    An .npz holds `images` (N, H, W, 3) and `masks` (N, H, W) of 0 and 1, both uint8; `paths` (N,), the normal image
-    under each; `indices` (N,), which draw on that image it is. All of them are anomalous. Its bytes depend on the
-    arguments and the files read alone.
+    An .npz file holds `images` (N, H, W, 3) in 0 .. 255 and `masks` (N, H, W) of 0 and 1, both uint8; `paths` (N,), the
+    normal image under each; `indices` (N,), the number of the draw on that image. Every image is anomalous. The bytes
+    depend only on the arguments and the files read.
 
     Args:
-        config: The settings.
+        config: Settings of the sets and the anomalies.
         size: Height and width of the stored images in pixels.
-        manifest: Read: normal rows.
+        manifest: Read: the manifest; its normal rows are used.
         images: Read: the folder that the manifest's paths are relative to.
         foreground: Read: the masks that stage `foreground` wrote.
-        synthetic: Folder, written whole or not at all: the sets, and `settings.json`, a SynthesisConfig.
-        previews: PNG, written: triplets of training image, anomaly, mask.
+        synthetic: Written atomically: folder of the sets and `settings.json`, a SynthesisConfig.
+        previews: Written: PNG, triplets of training image, anomaly and mask.
 
     Raises:
         ValueError: If there is no normal image in split train or val, or a file cannot be read.
@@ -101,7 +102,7 @@ def _write_set(
             pictures[at], masks[at] = np.round(drawn.image * 255), drawn.mask
     names = np.repeat(np.asarray([name for name, _ in items]), config.count_per_image)
     indices = np.tile(np.arange(config.count_per_image), len(items))
-    # Not compressed: the bytes of zlib differ between its versions.
+    # Not compressed: the output of zlib differs between its versions.
     np.savez(path, images=pictures, masks=masks, paths=names, indices=indices)
 
 
@@ -113,7 +114,7 @@ def _write_previews(
         normal, where = _read(normal_images, name)
         drawn = _draw(config, normal, where, textures, sha256, 0)
         tiles += [normal, drawn.image, np.repeat(drawn.mask[..., None], 3, axis=2).astype(np.float32)]
-    write_sheet(path, tiles, 3 * PREVIEWS_A_ROW, TILE_PX)
+    write_sheet(path, tiles, 3 * PREVIEWS_PER_ROW, TILE_PX)
 
 
 def _read(normal_images: NormalImages, name: str) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
