@@ -19,16 +19,16 @@ _Positive = Annotated[float, Field(gt=0)]
 _Level = Annotated[int, Field(ge=2)]
 
 Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
-"""Lower and upper end of a uniform draw."""
+"""Lower and upper end of an interval."""
 
 PositiveRange = Annotated[tuple[_Positive, _Positive], AfterValidator(_ordered)]
-"""A Range above 0."""
+"""A `Range` above 0."""
 
 LevelRange = Annotated[tuple[_Level, _Level], AfterValidator(_ordered)]
-"""Two counts of at least 2."""
+"""Lower and upper end of an interval of integers, at least 2."""
 
 UnitRange = Annotated[tuple[_Unit, _Unit], AfterValidator(_ordered)]
-"""A Range inside [0, 1]."""
+"""A `Range` within [0, 1]."""
 
 
 def evenly_spaced(count: int, most: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""What: the look of an anomaly, A of eq. (12)."""
+"""The appearance of an anomaly: A of eq. (12)."""
 
 from typing import NamedTuple
 
@@ -15,10 +15,10 @@ from diffusionad.synthesis.fields import smooth_field
 from diffusionad.synthesis.textures import Textures
 
 ALTERATIONS = {"moved": move, "warped": warp, "smeared": smear, "stained": stain}
-"""By the names of their weights."""
+"""Functions by the name of their weight."""
 
 PASTED = ("texture", "itself", "moved")
-"""Sources that put something else in the place of what was there; the others change it."""
+"""Sources that replace the content of the image; the others modify it."""
 
 
 class AppearanceWeights(Weights):
@@ -36,9 +36,9 @@ class AppearanceWeights(Weights):
 class ShadeConfig(Section):
     """Part `appearance.shade`: cracks and dead areas are mostly a change of brightness."""
 
-    dark_probability: float = Field(ge=0, le=1, description="darker; else brighter")
-    strength: UnitRange = Field(description="way to black or white, 1 is all the way")
-    unevenness: float = Field(ge=0, le=1, description="part of the strength that varies over the image")
+    dark_probability: float = Field(ge=0, le=1, description="probability of darker; otherwise brighter")
+    strength: UnitRange = Field(description="weight of black or white; 1 replaces the image")
+    unevenness: float = Field(ge=0, le=1, description="fraction of the strength that varies over the image")
     cells: int = Field(ge=1, description="scale of that variation: grid cells along each side")
 
 
@@ -53,27 +53,27 @@ class AppearanceConfig(Section):
 
 
 class Appearance(NamedTuple):
-    """What an anomaly looks like."""
+    """The appearance of an anomaly."""
 
     image: NDArray[np.float32]
     """A of eq. (12), in [0, 1], shape (H, W, 3)."""
     is_pasted: bool
-    """Of a source in `PASTED`."""
+    """Whether its source is one of `PASTED`."""
 
 
 def draw_appearance(
     config: AppearanceConfig, normal: NDArray[np.float32], textures: Textures, rng: np.random.Generator
 ) -> Appearance:
-    """Draw the look of an anomaly for the whole image; the mask later decides where it shows.
+    """Draw the appearance of an anomaly for the whole image; the mask decides later where it shows.
 
     Args:
-        config: The numbers.
-        normal: The image, in [0, 1], shape (H, W, 3).
+        config: Settings of the sources.
+        normal: The normal image, RGB float32 in [0, 1], shape (H, W, 3).
         textures: Foreign textures of the same size.
         rng: Source of the draws.
 
-    Deviation: where the normal image is grey, so is the appearance. The authors paste coloured textures even there,
-    which teaches a network that colour is the anomaly.
+    Deviation: the appearance for a grey image is grey. The authors paste coloured textures even there, which teaches a
+    network that colour is the anomaly.
     """
     source = weighted_choice(config.weights, rng)
     if source == "texture":
@@ -88,9 +88,17 @@ def draw_appearance(
 
 
 def shuffle_strips(image: NDArray[np.float32], strips: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Cut into vertical strips, put the shuffled even ones before the shuffled odd ones; then shuffle the rows' strips.
+    """Shuffle vertical strips, all even ones before all odd ones; then shuffle horizontal strips.
 
     Every row gets the same order of columns. No pixel is lost or repeated.
+
+    Args:
+        image: Shape (H, W, 3).
+        strips: Number of strips along each side.
+        rng: Source of the draws.
+
+    Returns:
+        The same pixels in another order, shape (H, W, 3).
     """
     columns = np.array_split(np.arange(image.shape[1]), strips)
     rows = np.array_split(np.arange(image.shape[0]), strips)
@@ -101,7 +109,16 @@ def shuffle_strips(image: NDArray[np.float32], strips: int, rng: np.random.Gener
 
 
 def shade(config: ShadeConfig, image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Move the image towards black or white, unevenly."""
+    """Move the image unevenly towards black or white.
+
+    Args:
+        config: Direction, strength and scale.
+        image: RGB float32 in [0, 1], shape (H, W, 3).
+        rng: Source of the draws.
+
+    Returns:
+        float32 in [0, 1], shape (H, W, 3).
+    """
     target = np.float32(0 if rng.random() < config.dark_probability else 1)
     size = (image.shape[0], image.shape[1])
     evenness = 1 - np.float32(config.unevenness) * smooth_field(rng, size, (config.cells, config.cells))

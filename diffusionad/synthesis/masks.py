@@ -1,4 +1,4 @@
-"""Where: draw one mask from one of four families."""
+"""Draw the mask of an anomaly from one of four families."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,15 +33,15 @@ class MasksConfig(Section):
 def draw_mask(config: MasksConfig, foreground: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
     """Draw M of eq. (12) inside the foreground.
 
-    Where Perlin noise finds no pixel of the foreground in all its tries, a thin mask is drawn in its place.
+    If all tries of Perlin noise are empty inside the foreground, a thin mask is drawn instead.
 
     Args:
-        config: The numbers.
-        foreground: Where anomalies may lie, shape (H, W).
+        config: Settings of the families.
+        foreground: Where anomalies may lie, bool, shape (H, W).
         rng: Source of the draws.
 
     Returns:
-        The mask, shape (H, W), never empty.
+        The mask, bool, shape (H, W), never empty.
 
     Raises:
         ValueError: If the foreground is empty.
