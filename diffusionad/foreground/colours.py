@@ -39,7 +39,7 @@ def colours(image: NDArray[np.float32], lightness: float) -> NDArray[np.float64]
     return np.asarray(lab * [lightness, 1, 1])
 
 
-def frame(size: tuple[int, int], width_px: int) -> NDArray[np.bool_]:
+def frame_mask(size: tuple[int, int], width_px: int) -> NDArray[np.bool_]:
     """Return the mask of the outermost `width_px` pixels of a picture of `size` = (height, width) pixels."""
     mask = np.ones(size, dtype=bool)
     mask[width_px : size[0] - width_px, width_px : size[1] - width_px] = False

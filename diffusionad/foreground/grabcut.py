@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from diffusionad.foreground.colours import colours, frame, resized, shrunk
+from diffusionad.foreground.colours import colours, frame_mask, resized, shrunk
 from diffusionad.foreground.graphcut import FORBIDDEN, min_cut
 from diffusionad.foreground.mixture import energy, fit
 from diffusionad.foreground.threshold import SceneConfig
@@ -41,7 +41,7 @@ def grabcut_mask(config: GrabCutConfig, scene: SceneConfig, image: NDArray[np.fl
     small = shrunk(image, config.working_px)
     picture = colours(small, scene.lightness)
     size = (small.shape[0], small.shape[1])
-    border = frame(size, max(1, round(scene.border_px * max(size) / max(image.shape[:2]))))
+    border = frame_mask(size, max(1, round(scene.border_px * max(size) / max(image.shape[:2]))))
     mask = ~border
     for _ in range(config.rounds):
         if not mask.any():

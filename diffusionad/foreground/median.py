@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffusionad.foreground.colours import colours
-from diffusionad.foreground.threshold import SceneConfig, far
+from diffusionad.foreground.threshold import SceneConfig, far_pixels
 
 
 def median_image(images: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -40,4 +40,4 @@ def unlike_median(scene: SceneConfig, median: NDArray[np.float32], image: NDArra
         bool, shape (H, W).
     """
     difference = colours(image, scene.lightness) - colours(median, scene.lightness)
-    return far(np.linalg.norm(difference, axis=2))
+    return far_pixels(np.linalg.norm(difference, axis=2))

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from skimage import filters
 
-from diffusionad.foreground.colours import colours, frame
+from diffusionad.foreground.colours import colours, frame_mask
 from diffusionad.foreground.credibility import credibility
 from diffusionad.foreground.tidy import TidyConfig, tidied
 from diffusionad.section import Section
@@ -63,10 +63,10 @@ def threshold_cut(config: ThresholdConfig, scene: SceneConfig, tidy: TidyConfig,
 def _side(
     rule: ThresholdRule, config: ThresholdConfig, scene: SceneConfig, image: NDArray[np.float32]
 ) -> NDArray[np.bool_]:
-    border = frame((image.shape[0], image.shape[1]), scene.border_px)
+    border = frame_mask((image.shape[0], image.shape[1]), scene.border_px)
     if rule == "border_colour":
         picture = colours(image, config.border_lightness)
-        return far(np.linalg.norm(picture - np.median(picture[border], axis=0), axis=2))
+        return far_pixels(np.linalg.norm(picture - np.median(picture[border], axis=0), axis=2))
     grey = image.mean(axis=2)
     if np.ptp(grey) == 0:
         return np.zeros(grey.shape, dtype=bool)
@@ -77,7 +77,7 @@ def _side(
     return np.asarray(~bright if bright[border].mean() > 0.5 else bright)  # noqa: PLR2004  # a majority
 
 
-def far(distance: NDArray[np.float64]) -> NDArray[np.bool_]:
+def far_pixels(distance: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return where a distance is large, by Otsu's threshold.
 
     Args:

@@ -11,7 +11,7 @@ from diffusionad.ranges import PositiveRange, UnitRange
 from diffusionad.section import Section
 from diffusionad.synthesis.appearance import AppearanceConfig, draw_appearance
 from diffusionad.synthesis.masks import MasksConfig, draw_mask
-from diffusionad.synthesis.seamless import sew
+from diffusionad.synthesis.seamless import seamless_blend
 from diffusionad.synthesis.textures import Textures, TexturesConfig
 
 
@@ -46,7 +46,7 @@ class Synthetic(NamedTuple):
     """M of eq. (12), shape (H, W), never empty."""
 
 
-def synthesize(
+def draw_anomaly(
     config: SynthesisConfig,
     normal: NDArray[np.float32],
     foreground: NDArray[np.bool_],
@@ -76,11 +76,11 @@ def synthesize(
         appearance = _faded(normal, mask, appearance, width_px)
     # The last draw, and for pasted ones only: seamless blending would undo a change of brightness or colour.
     if is_pasted and rng.random() < config.seamless_probability:
-        appearance = sew(normal, mask, appearance)
-    return Synthetic(blend(normal, mask, appearance, opacity), mask)
+        appearance = seamless_blend(normal, mask, appearance)
+    return Synthetic(blend_anomaly(normal, mask, appearance, opacity), mask)
 
 
-def blend(
+def blend_anomaly(
     normal: NDArray[np.float32], mask: NDArray[np.bool_], appearance: NDArray[np.float32], opacity: float
 ) -> NDArray[np.float32]:
     """Compute S = (1 - M) N + (1 - beta) M A + beta M N, eq. (12).

@@ -13,7 +13,9 @@ STEPS = ((-1, 0), (1, 0), (0, -1), (0, 1))
 """Offsets (down, right) to the neighbours of a pixel."""
 
 
-def sew(normal: NDArray[np.float32], mask: NDArray[np.bool_], appearance: NDArray[np.float32]) -> NDArray[np.float32]:
+def seamless_blend(
+    normal: NDArray[np.float32], mask: NDArray[np.bool_], appearance: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """Give the normal image, inside the mask, the gradients of the appearance.
 
     f = A + h inside the mask and N outside it, where h continues N - A from the border of the mask smoothly into it:
@@ -40,7 +42,7 @@ def sew(normal: NDArray[np.float32], mask: NDArray[np.bool_], appearance: NDArra
 
 
 def _membrane(mask: NDArray[np.bool_], border: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Spread the values at the border of a mask smoothly through it: h of `sew` at its pixels, shape (pixels, 3)."""
+    """Spread the values at the border of a mask smoothly into it: h of `seamless_blend`, shape (pixels, 3)."""
     inside = np.argwhere(mask)
     number = np.full(mask.shape, -1)
     number[mask] = np.arange(len(inside))

@@ -42,13 +42,13 @@ class Finding(NamedTuple):
 
 
 @functools.cache
-def gxe() -> Any:  # noqa: ANN401  # a typed package that does not declare what it exports
+def expectations() -> Any:  # noqa: ANN401  # a typed package that does not declare what it exports
     """Return the module of expectations, loaded on first use: loading takes five seconds."""
     # It would log every expectation that it registers while loading, and later every store.
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
-    from great_expectations import expectations  # noqa: PLC0415
+    from great_expectations import expectations as module  # noqa: PLC0415
 
-    return expectations
+    return module
 
 
 def check_rules(rules: Sequence[Rule], tables: Mapping[str, pd.DataFrame]) -> list[Finding]:
@@ -89,17 +89,19 @@ def check_rules(rules: Sequence[Rule], tables: Mapping[str, pd.DataFrame]) -> li
     return [_finding(rule, contents.get(rule.title, {})) for rule in rules]
 
 
-def nothing(table: str, column: str, title: str, severity: Severity = "critical") -> Rule:
+def expect_empty(table: str, column: str, title: str, severity: Severity = "critical") -> Rule:
     """Expect that a column that describes problems is empty."""
-    return Rule(table, title, gxe().ExpectColumnValuesToBeNull(column=column, severity=severity))
+    return Rule(table, title, expectations().ExpectColumnValuesToBeNull(column=column, severity=severity))
 
 
-def within(
+def expect_between(
     table: str, column: str, title: str, bounds: tuple[float | None, float | None], severity: Severity = "critical"
 ) -> Rule:
     """Expect numbers between two inclusive bounds; None for no bound."""
     low, high = bounds
-    expectation = gxe().ExpectColumnValuesToBeBetween(column=column, min_value=low, max_value=high, severity=severity)
+    expectation = expectations().ExpectColumnValuesToBeBetween(
+        column=column, min_value=low, max_value=high, severity=severity
+    )
     return Rule(table, title, expectation)
 
 

@@ -21,7 +21,7 @@ def verdict(finding: Finding) -> str:
     return "warned" if finding.severity == "warning" else "failed"
 
 
-def lines(findings: list[Finding], wanted: str) -> list[str]:
+def finding_lines(findings: list[Finding], wanted: str) -> list[str]:
     """Return a line for each violating row of the findings with the verdict `wanted`: path, expectation, value.
 
     Only the first rows of each finding are given: a hundred violations of one rule must not hide those of another.

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import Field
 
 from diffusionad.section import Section
-from stages.contracts.rules import Finding, Rule, Severity, check_rules, gxe, nothing, within
+from stages.contracts.rules import Finding, Rule, Severity, check_rules, expect_between, expect_empty, expectations
 from stages.download.evidence import DataEvidence
 
 
@@ -45,18 +45,20 @@ def rules(config: ContractConfig) -> list[Rule]:
 
 def _file_rules(config: ContractConfig) -> list[Rule]:
     side, modes = config.min_side_px, list(config.modes)
-    stated = gxe().ExpectColumnPairValuesToBeEqual(
+    stated = expectations().ExpectColumnPairValuesToBeEqual(
         column_A="sha256", column_B="stated_sha256", ignore_row_if="either_value_is_missing"
     )
-    at_most = gxe().ExpectColumnValuesToBeBetween(column="megapixels", max_value=config.max_megapixels)
-    sides = {name: gxe().ExpectColumnValuesToBeBetween(column=name, min_value=side) for name in ("width", "height")}
+    at_most = expectations().ExpectColumnValuesToBeBetween(column="megapixels", max_value=config.max_megapixels)
+    sides = {
+        name: expectations().ExpectColumnValuesToBeBetween(column=name, min_value=side) for name in ("width", "height")
+    }
     return [
         _none("fault", "an image that can be read to its end"),
         Rule("images", "the SHA-256 that the data set states", stated),
         *(Rule("images", f"a {name} of at least {side} px", expectation) for name, expectation in sides.items()),
         Rule("images", f"at most {config.max_megapixels:g} megapixels", at_most),
         Rule("images", f"a pixel format among {', '.join(modes)}", _in("mode", modes)),
-        Rule("images", "a path of its own", gxe().ExpectColumnValuesToBeUnique(column="path")),
+        Rule("images", "a path of its own", expectations().ExpectColumnValuesToBeUnique(column="path")),
         _none("namesake", "a name that differs in more than its ending"),
     ]
 
@@ -71,7 +73,7 @@ def _label_rules() -> list[Rule]:
         Rule("images", "label 1 for any other defect", _in("label", [1], Column("defect") != "good")),
         Rule("images", "normal images only to train and validate on", _in("label", [0], trains)),
         _none("mask_trouble", "a mask of the image's size for each anomalous image, and none for a normal one"),
-        Rule("masks", "an image for each mask", gxe().ExpectColumnValuesToNotBeNull(column="image")),
+        Rule("masks", "an image for each mask", expectations().ExpectColumnValuesToNotBeNull(column="image")),
     ]
 
 
@@ -111,14 +113,14 @@ def _figure_rules(config: ContractConfig) -> list[Rule]:
 
 
 def _none(column: str, title: str, severity: Severity = "critical") -> Rule:
-    return nothing("images", column, title, severity)
+    return expect_empty("images", column, title, severity)
 
 
 def _in(column: str, values: Sequence[Any], where: Any = None) -> Any:  # noqa: ANN401  # a condition, an expectation
-    return gxe().ExpectColumnValuesToBeInSet(column=column, value_set=list(values), row_condition=where)
+    return expectations().ExpectColumnValuesToBeInSet(column=column, value_set=list(values), row_condition=where)
 
 
 def _figure(
     title: str, column: str, low: float | None, high: float | None = None, severity: Severity = "critical"
 ) -> Rule:
-    return within("figures", column, title, (low, high), severity)
+    return expect_between("figures", column, title, (low, high), severity)

@@ -14,7 +14,7 @@ from diffusionad.data.manifest import manifest_digest, read_manifest, write_mani
 from diffusionad.section import Section
 from stages import command
 from stages.common.dataset import DatasetConfig
-from stages.contracts.verdict import lines, write_verdict
+from stages.contracts.verdict import finding_lines, write_verdict
 from stages.download.contract import ContractConfig, check_contract
 from stages.download.evidence import collect
 from stages.download.fetch import FetchConfig
@@ -120,10 +120,10 @@ def _check(
     alike = {a: f"{b} in {split[b]}, {bits} of 255 bits" for a, b, bits in pairs}
     evidence = collect(name, items, found.images, found.masks, listing.digests, listing.orphans, alike, accepted)
     findings = check_contract(config.contract, evidence)
-    for line in lines(findings, "warned"):
+    for line in finding_lines(findings, "warned"):
         log.warning("warning: %s", line)
     file, page = paths.validation, paths.validation_page
-    if failed := lines(findings, "failed"):
+    if failed := finding_lines(findings, "failed"):
         page = page.parent / "refused" / page.name
         write_verdict(name, findings, summary, file=page.with_name(file.name), page=page)
         raise ValueError("\n".join([*failed, f"the data of {name} break their contract; see {page}"]))

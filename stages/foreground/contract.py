@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from diffusionad.foreground.methods import ForegroundConfig
-from stages.contracts.rules import Finding, Rule, check_rules, nothing
+from stages.contracts.rules import Finding, Rule, check_rules, expect_empty
 
 
 def check_contract(config: ForegroundConfig, areas: Mapping[str, float]) -> list[Finding]:
@@ -33,7 +33,7 @@ def rules(config: ForegroundConfig) -> list[Rule]:
         "not_credible": f"an object that covers {low:.0%} to {high:.0%} of the photograph",
         "far": f"an area within {config.max_area_change:.0%} of the median",
     }
-    return [nothing("masks", column, title, "warning") for column, title in titles.items()]
+    return [expect_empty("masks", column, title, "warning") for column, title in titles.items()]
 
 
 def _evidence(config: ForegroundConfig, areas: Mapping[str, float]) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from stages import command
 from stages.common.dataset import DatasetConfig
 from stages.common.sheets import write_sheet
 from stages.contracts.rules import Finding
-from stages.contracts.verdict import lines, write_verdict
+from stages.contracts.verdict import finding_lines, write_verdict
 from stages.files import atomic_folder, write_json
 from stages.foreground.contract import check_contract
 from stages.foreground.plan import ForegroundPlan, plan_foreground, users_plan
@@ -88,7 +88,7 @@ def foreground(
                 pictures.append(_outlined(image, found.mask))
     write_sheet(sheet, pictures, SHEET_COLUMNS, TILE_PX)
     findings = check_contract(config, {} if plan.method == "full" else areas)
-    for line in lines(findings, "warned"):
+    for line in finding_lines(findings, "warned"):
         LOG.warning("warning: %s", line)
     content = _summary(method, plan, areas, whole, findings)
     write_verdict(f"{name}, foreground", findings, content, file=validation, page=page)
@@ -110,7 +110,7 @@ def _summary(
         "area_median": round(float(np.median(found)), 4),
         "area_max": round(max(found), 4),
         "flagged": sum(finding.violated for finding in findings),
-        "warnings": lines(findings, "warned"),
+        "warnings": finding_lines(findings, "warned"),
     }
 
 

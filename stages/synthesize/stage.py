@@ -13,8 +13,7 @@ from diffusionad.data.images import read_image, read_mask
 from diffusionad.data.manifest import read_manifest
 from diffusionad.ranges import evenly_spaced
 from diffusionad.section import Section
-from diffusionad.synthesis.blend import SynthesisConfig, Synthetic
-from diffusionad.synthesis.blend import synthesize as draw_anomaly
+from diffusionad.synthesis.blend import SynthesisConfig, Synthetic, draw_anomaly
 from diffusionad.synthesis.draws import item_generator
 from diffusionad.synthesis.textures import Textures
 from stages import command

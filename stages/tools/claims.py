@@ -29,7 +29,7 @@ from diffusionad.runtime.latency import measure as measure_by
 from diffusionad.runtime.parity import ExportConfig
 from diffusionad.runtime.pipeline import Pipeline
 from diffusionad.runtime.record import machine
-from diffusionad.synthesis.blend import SynthesisConfig, synthesize
+from diffusionad.synthesis.blend import SynthesisConfig, draw_anomaly
 from diffusionad.synthesis.textures import Textures
 from diffusionad.training.trainer import Batch, Trainer, TrainingConfig
 from stages import command
@@ -211,7 +211,7 @@ def synthesis(paths: CategoryPaths) -> list[Claim]:
     normal, everywhere = step.images[0].permute(1, 2, 0).numpy(), np.ones((SIDE, SIDE), np.bool_)
     calls = {
         "step": lambda: trainer.train_step(step),
-        "anomaly": lambda: [synthesize(config, normal, everywhere, textures, rng) for _ in step.images],
+        "anomaly": lambda: [draw_anomaly(config, normal, everywhere, textures, rng) for _ in step.images],
     }
     times = measure(calls, LONG_ROUNDS, 1)
     share = times["anomaly"].ms_p50 / times["step"].ms_p50

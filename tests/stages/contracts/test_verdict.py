@@ -2,7 +2,7 @@ import json
 import re
 
 from stages.contracts.rules import Finding
-from stages.contracts.verdict import MAX_LINES, lines, verdict, write_verdict
+from stages.contracts.verdict import MAX_LINES, finding_lines, verdict, write_verdict
 
 SUMMARY = {
     "images": 3,
@@ -23,13 +23,13 @@ WARNED = finding(30, "warning", tuple((f"{i}.png", i) for i in range(30)))
 
 
 def test_a_line_has_the_path_the_expectation_and_the_value():
-    assert lines([finding(), BROKEN, WARNED], "failed") == [
+    assert finding_lines([finding(), BROKEN, WARNED], "failed") == [
         "a<b>.png: expected no image in two splits; got c.png in <test>"
     ]
 
 
 def test_many_rows_of_one_kind_do_not_hide_another():
-    told = lines([WARNED, WARNED], "warned")
+    told = finding_lines([WARNED, WARNED], "warned")
 
     assert len(told) == 2 * (MAX_LINES + 1)
     assert told[MAX_LINES] == "... and 20 more, where expected was no image in two splits"
