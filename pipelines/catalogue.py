@@ -40,6 +40,6 @@ def find(dataset: str | None, category: str | None, params: Path = PARAMS) -> li
         if dataset in (None, entry.paths.dataset) and category in (None, entry.paths.category)
     ]
     if not found:
-        names = ", ".join("/".join(entry.paths) for entry in entries)
+        names = ", ".join(str(entry.paths) for entry in entries)
         raise ValueError(f"{params}: no category {dataset or 'any'}/{category or 'any'}; it holds {names}")
     return found

@@ -51,7 +51,8 @@ def _retrain(options: argparse.Namespace) -> int:
 def _score(options: argparse.Namespace) -> int:
     (entry,) = entries_of(options)
     out = str(options.out) if options.out else None
-    return launch_flow("scoring", {**entry.paths._asdict(), "source": options.source, "out": out})
+    where = {"dataset": entry.paths.dataset, "category": entry.paths.category}
+    return launch_flow("scoring", {**where, "source": options.source, "out": out})
 
 
 def _sweep(options: argparse.Namespace) -> int:

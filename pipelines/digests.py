@@ -3,13 +3,12 @@
 import hashlib
 from pathlib import Path
 
+from stages.files import file_digest as digest_of
+
 
 def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file, or "" if there is none."""
-    if not path.is_file():
-        return ""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return digest_of(path) if path.is_file() else ""
 
 
 def folder_digest(folder: Path, leave_out: tuple[str, ...] = ()) -> str:

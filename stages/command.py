@@ -1,4 +1,4 @@
-"""The thin command line that all stages share: `python -m stages.STAGE KEY`."""
+"""The command line that all stages share: `python -m stages.STAGE KEY`."""
 
 import atexit
 import errno
@@ -12,15 +12,15 @@ from stages.paths import CategoryPaths
 
 
 def leave_at_once() -> None:
-    """Let this process end without a last look for garbage among all that its libraries made: that takes a second."""
+    """Make this process exit without a final garbage collection, which takes a second with the libraries loaded."""
     atexit.register(gc.freeze)
 
 
 def run(stage: Callable[[str, CategoryPaths], None]) -> None:
-    """Call `stage(key, paths)` for the category key on the command line; turn a refusal into one line and status 1.
+    """Call `stage(key, paths)` for the category key on the command line; exit with one line and status 1 on an error.
 
-    Errors that a user can cause are ValueError, OSError and, by learning rates, FloatingPointError; anything else is a
-    fault of ours and keeps its traceback.
+    Errors that a user can cause are ValueError, OSError and, through the learning rates, FloatingPointError. Anything
+    else is a bug and keeps its traceback.
     """
     leave_at_once()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)

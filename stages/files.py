@@ -1,5 +1,6 @@
-"""Writes that are whole or not there, and JSON read back."""
+"""Atomic writes, JSON files, and the SHA-256 of a file."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -12,9 +13,9 @@ from typing import Any
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Hand out a path to write; put it in place of `path` when the block ends well.
+    """Yield a path to write to; move that file to `path` when the block ends without an error.
 
-    A reader sees the old file or the new one, never half of it. If the block fails, `path` is as it was.
+    A reader sees the old file or the new one, never half of it. If the block fails, `path` stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
@@ -30,9 +31,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Hand out an empty folder to fill; put it in place of `path` when the block ends well.
+    """Yield an empty folder to fill; move it to `path` when the block ends without an error.
 
-    If the block fails, `path` is as it was.
+    If the block fails, `path` stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name[:100]}."))
@@ -40,7 +41,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     try:
         yield draft
         draft.chmod(0o777 & ~_umask())
-        # Moved aside, not deleted first: a deletion that stops half-way would leave half of the old.
+        # Moved aside, not deleted first: a deletion that stops halfway would leave half of the old folder.
         if path.exists():
             path.replace(old)
         draft.replace(path)
@@ -55,7 +56,7 @@ def write_json(path: Path, content: Any) -> None:  # noqa: ANN401  # JSON holds 
     """Write `content` as JSON, atomically; keys keep their order.
 
     Raises:
-        ValueError: If a number is NaN or infinite, which JSON does not have.
+        ValueError: If a number is NaN or infinite, which JSON cannot hold.
     """
     try:
         text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
@@ -66,10 +67,10 @@ def write_json(path: Path, content: Any) -> None:  # noqa: ANN401  # JSON holds 
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file.
+    """Read a JSON file that holds an object.
 
     Raises:
-        ValueError: If it is missing or no JSON.
+        ValueError: If the file is missing or is not JSON.
     """
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -78,6 +79,16 @@ def read_json(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"{path}: not JSON: {error}; run `dvc repro` to make it again") from None
     return content
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, 64 hexadecimal digits.
+
+    Raises:
+        OSError: If there is no such file, or it cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _umask() -> int:

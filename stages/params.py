@@ -21,7 +21,7 @@ Size = tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]]
 
 
 class Category(Section):
-    """One entry of section `categories`: what one model is trained on. Its key names the DVC stages."""
+    """One entry of section `categories`: the data that one model is trained on. DVC names its stages by the key."""
 
     dataset: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", description="a key of section `datasets`")
     category: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", description="the category, as its data set calls it")
@@ -31,7 +31,7 @@ class Category(Section):
 
 
 class ImageConfig(Section):
-    """Section `image`: the size that everything after the download works at."""
+    """Section `image`: the image size of every stage after `download` and `foreground`."""
 
     size: Size = Field(description="height and width, px; a category may have its own")
 
@@ -42,13 +42,13 @@ def read_section(kind: type[S], name: str, path: Path = PARAMS) -> S:
     ruamel reads YAML 1.2, as DVC does: there 1e-4 is a number; in PyYAML's 1.1 it is a string.
 
     Args:
-        kind: The class of the section.
-        name: Its key in the file; a dot steps into an entry of a section (`datasets.elpv`).
+        kind: The class that describes the section.
+        name: The section's key in the file; a dot steps into an entry of a section (`datasets.elpv`).
         path: The file.
 
     Raises:
         ValueError: If the section is missing, a key is unknown or missing, or a value has the wrong type or range;
-            one line for each, with file, key, what was expected and what came.
+            one message for each problem, with file, key, the expected and the actual value.
     """
     section = _load(path)
     for depth, key in enumerate(keys := name.split(".")):
@@ -91,7 +91,7 @@ def read_category(key: str, path: Path = PARAMS) -> Category:
     """Read the entry `key` of section `categories`.
 
     Raises:
-        ValueError: As read_section.
+        ValueError: Same as `read_section`.
     """
     return read_section(Category, f"categories.{key}", path)
 
@@ -143,7 +143,7 @@ def _explain(path: Path, name: str, kind: type[Section], error: Any) -> str:  # 
         return f"{path}: unknown key `{place}`; expected one of {', '.join(_fields(kind, error['loc']))}"
     if error["type"] == "missing":
         return f"{path}: `{place}` is missing; add it"
-    # What a rule over several keys was given is the whole section; its text says which of them it minds.
+    # The input of a rule over several keys is the whole section; the rule's own text names the keys.
     came = "" if error["type"] == "value_error" else f", got {error['input']!r}"
     return f"{path}: `{place}`: {error['msg']}{came}"
 

@@ -1,28 +1,34 @@
-"""Every file that stages hand on; dvc.yaml names the same (tests hold them together)."""
+"""Every file that one stage writes and another reads; dvc.yaml lists the same files (a test compares the two)."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Self
 
 
-class CategoryPaths(NamedTuple):
-    """The files of one category, relative to the root of the repository."""
+@dataclass(frozen=True)
+class CategoryPaths:
+    """The files of one category. As text, it is the name of the category: `str(paths)` is DATASET/CATEGORY."""
 
     dataset: str
     category: str
+    root: Path = Path()
+    """The folder that holds data/, models/ and reports/: the repository's, or another for work beside its pipeline."""
+
+    def __str__(self) -> str:
+        return f"{self.dataset}/{self.category}"
 
     @property
     def images(self) -> Path:
-        """Folder: the raw photographs and masks, bytes as they came. Manifest paths are relative to it."""
+        """Folder: the raw photographs and masks, byte for byte as published. Manifest paths are relative to it."""
         return self._data / "images"
 
     @property
     def manifest(self) -> Path:
-        """manifest.parquet: one row an image (`diffusionad.data.manifest`)."""
+        """manifest.parquet: one row per image (`diffusionad.data.manifest`)."""
         return self._data / "manifest.parquet"
 
     @property
     def summary(self) -> Path:
-        """JSON: counts by split, label and defect, what was left out, licence."""
+        """JSON: counts by split, label and defect; images left out; licence."""
         return self._report / "data.json"
 
     @property
@@ -32,12 +38,12 @@ class CategoryPaths(NamedTuple):
 
     @property
     def validation_page(self) -> Path:
-        """HTML: the same for a person; needs no network."""
+        """HTML: `validation` as a page for people; needs no network."""
         return self._report / "validation.html"
 
     @property
     def foreground(self) -> Path:
-        """Folder: one PNG (0 or 255, native size) a normal image, at the image's relative path with suffix .png."""
+        """Folder: one PNG (0 or 255, native size) per normal image, at the image's relative path with suffix .png."""
         return self._data / "foreground"
 
     @property
@@ -47,22 +53,22 @@ class CategoryPaths(NamedTuple):
 
     @property
     def foreground_summary(self) -> Path:
-        """JSON: how the foreground was found and why, the masks' areas, and those that are odd."""
+        """JSON: the method of the foreground and why it was chosen, the masks' areas, and warnings."""
         return self._report / "foreground.json"
 
     @property
     def foreground_validation(self) -> Path:
-        """JSON: every expectation of the contract of masks and its verdict."""
+        """JSON: every expectation of the foreground contract and its verdict."""
         return self._report / "foreground-validation.json"
 
     @property
     def foreground_page(self) -> Path:
-        """HTML: the same for a person; needs no network."""
+        """HTML: `foreground_validation` as a page for people; needs no network."""
         return self._report / "foreground.html"
 
     @property
     def synthetic(self) -> Path:
-        """Folder: the fixed synthetic sets, one `.npz` each (`stages.synthesize`)."""
+        """Folder: the fixed synthetic sets, one `.npz` file each (`stages.synthesize`)."""
         return self._data / "synthetic"
 
     @property
@@ -73,11 +79,11 @@ class CategoryPaths(NamedTuple):
     @property
     def model(self) -> Path:
         """Folder: model.safetensors and model.json, all that `Detector.load` needs."""
-        return Path(self._root, "models", self.dataset, self.category)
+        return Path(self.root, "models", self.dataset, self.category)
 
     @property
     def history(self) -> Path:
-        """history.jsonl: one line a validation, written while training goes on."""
+        """history.jsonl: one line per validation, written during training."""
         return self._report / "history.jsonl"
 
     @property
@@ -97,7 +103,7 @@ class CategoryPaths(NamedTuple):
 
     @property
     def scores(self) -> Path:
-        """scores.parquet: one row a test image with its score and verdict."""
+        """scores.parquet: one row per test image, with its score and verdict."""
         return self._report / "scores.parquet"
 
     @property
@@ -107,12 +113,12 @@ class CategoryPaths(NamedTuple):
 
     @property
     def roc(self) -> Path:
-        """CSV for `dvc plots`, over test images; no rows where the figure cannot be computed, as in the next three."""
+        """CSV: the ROC curve of test images; `roc`, `pr` and `pro` have no rows where they cannot be computed."""
         return self._report / "roc.csv"
 
     @property
     def pr(self) -> Path:
-        """CSV: precision over recall of test images."""
+        """CSV: precision over recall on test images."""
         return self._report / "pr.csv"
 
     @property
@@ -132,12 +138,12 @@ class CategoryPaths(NamedTuple):
 
     @property
     def page(self) -> Path:
-        """HTML: the review of the test images for a person; needs no server."""
+        """HTML: the review of the test images as a page for people; needs no server."""
         return self._report / "index.html"
 
     @property
     def report(self) -> Path:
-        """Folder: pictures and scripts of the page."""
+        """Folder: pictures and scripts of `page`."""
         return self._report / "report"
 
     @property
@@ -147,53 +153,33 @@ class CategoryPaths(NamedTuple):
 
     @property
     def latency(self) -> Path:
-        """JSON: measured times. Not an out of DVC: they belong to a machine and a day, not to a commit."""
+        """JSON: measured times. Not a DVC output: they depend on the machine and the day, not on the commit."""
         return self._report / "latency.json"
 
     @property
     def latency_table(self) -> Path:
-        """CSV: the same for `dvc plots`; not an out either."""
+        """CSV: `latency` for `dvc plots`; not a DVC output."""
         return self._report / "latency.csv"
 
     @property
     def latency_figure(self) -> Path:
-        """PNG: the same as bars; not an out either."""
+        """PNG: `latency` as a bar chart; not a DVC output."""
         return self._report / "latency.png"
 
     @property
     def claims(self) -> Path:
-        """JSON: the figures of docs/performance.md, measured here; not an out either."""
+        """JSON: the figures of docs/performance.md, measured on this machine; not a DVC output."""
         return self._report / "claims.json"
 
     @property
     def exports(self) -> Path:
-        """Folder: the model for other runtimes; not an out: `diffusionad export` makes it where it is to run."""
+        """Folder: the model for other runtimes; not a DVC output: `diffusionad export` makes it where it is to run."""
         return Path("exports", self.dataset, self.category)
 
     @property
-    def _root(self) -> Path:
-        return Path()
-
-    @property
     def _data(self) -> Path:
-        return Path(self._root, "data", self.dataset, self.category)
+        return Path(self.root, "data", self.dataset, self.category)
 
     @property
     def _report(self) -> Path:
-        return Path(self._root, "reports", self.dataset, self.category)
-
-
-class PathsBelow(CategoryPaths):
-    """The same files below a folder of their own, for work beside the repository's pipeline."""
-
-    _below: Path
-
-    def __new__(cls, dataset: str, category: str, root: Path) -> Self:
-        """Name the category and the folder."""
-        made = super().__new__(cls, dataset, category)
-        made._below = root
-        return made
-
-    @property
-    def _root(self) -> Path:
-        return self._below
+        return Path(self.root, "reports", self.dataset, self.category)

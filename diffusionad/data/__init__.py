@@ -1,1 +1,1 @@
-"""Data sets: native layout -> manifest, file -> array. The only room where value ranges and sizes of images change."""
+"""Image files, masks and manifests. Value ranges and sizes of images change in this package only."""

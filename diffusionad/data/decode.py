@@ -1,4 +1,4 @@
-"""Bytes of an image file -> pixels, in whatever form a camera or an editor wrote them."""
+"""Decode image files to pixels, whatever form a camera or an editor wrote them in."""
 
 import io
 import struct
@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM")
-"""What is read. Others are refused: Pillow starts Ghostscript for EPS, and a PDF is no photograph."""
+"""Formats that are read. Others are refused: Pillow starts Ghostscript for EPS, and a PDF is no photograph."""
 
 MAX_PIXELS = 89_478_485
-"""The bound of Pillow against decompression bombs; beyond it Pillow only warns, here it is an error."""
+"""Pillow's limit against decompression bombs. Pillow only warns beyond it; here it is an error."""
 
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -24,9 +24,9 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""EXIF orientation -> what makes the picture stand upright."""
+"""The transposition that turns a picture upright, by EXIF orientation."""
 
-# Pillow's decoders let the errors of their inner workings through.
+# Pillow's decoders do not convert the errors of their internals.
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
 
 
@@ -34,7 +34,7 @@ def read_bytes(path: Path) -> bytes:
     """Read a file.
 
     Raises:
-        ValueError: If it does not exist, is a folder, or may not be read.
+        ValueError: If the file does not exist, is a folder, or cannot be read for lack of permission.
     """
     try:
         return path.read_bytes()
@@ -47,14 +47,14 @@ def read_bytes(path: Path) -> bytes:
 
 
 def open_image(data: bytes, name: str) -> Image.Image:
-    """Read the header of an image; the pixels are decoded when asked for.
+    """Read the header of an image; `load` decodes the pixels.
 
     Args:
-        data: The whole file.
-        name: What to call it in an error.
+        data: The bytes of the file.
+        name: Name of the file, for errors.
 
     Raises:
-        ValueError: If it is empty, no image of a known format, too large, animated or of many pages.
+        ValueError: If the file is empty, no image of a known format, too large, animated, or has several pages.
     """
     if not data:
         raise ValueError(f"{name}: the file is empty (0 bytes)")
@@ -67,16 +67,16 @@ def open_image(data: bytes, name: str) -> Image.Image:
         raise ValueError(f"{name}: not an image; expected one of {', '.join(FORMATS)}") from None
     if image.width * image.height > MAX_PIXELS:
         raise ValueError(f"{name}: more than {MAX_PIXELS} pixels; refused as a decompression bomb")
-    # MPO is what phones and stereo cameras write: a JPEG with a second picture behind it.
+    # Phones and stereo cameras write MPO: a JPEG with a second picture behind it.
     if frames > 1 and image.format != "MPO":
         raise ValueError(f"{name}: animated or of many pages ({frames} frames); expected a single picture")
     return image
 
 
 def orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 to 8, from what the header held.
+    """Return the EXIF orientation, 1 to 8, from the header; 1 if there is none.
 
-    Call it before the pixels are loaded: for a PNG, `getexif` would decode them all to look behind them.
+    To be called before the pixels are loaded: for a PNG, `getexif` would decode all of them to search behind them.
     """
     if image.format == "PNG" and "exif" not in image.info:
         return 1
@@ -88,13 +88,17 @@ def orientation(image: Image.Image) -> int:
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Return (height, width) after the EXIF rotation."""
+    """Return (height, width) in pixels after the EXIF rotation."""
     swaps = orientation(image) >= 5  # noqa: PLR2004  # 5 to 8 turn by a quarter
     return (image.width, image.height) if swaps else (image.height, image.width)
 
 
 def load(image: Image.Image, name: str) -> Image.Image:
-    """Decode the pixels and turn them upright.
+    """Decode the pixels and turn the image upright.
+
+    Args:
+        image: The result of `open_image`.
+        name: Name of the file, for errors.
 
     Raises:
         ValueError: If the data are damaged or end too early.
@@ -108,10 +112,14 @@ def load(image: Image.Image, name: str) -> Image.Image:
 
 
 def to_grey(image: Image.Image, name: str) -> NDArray[np.float32] | None:
-    """Return a deep grey image (16 or 32 bits) as float32 in [0, 1], shape (H, W); None if it is of 8 bits.
+    """Return a deep grey image (16 or 32 bits) as float32 in [0, 1], shape (H, W); None for an 8-bit image.
 
-    16 bits are divided by 65535, always, so that two images keep their ratio of brightness: stretching each to
-    its own range would hide a dark defect. A camera of 12 bits in 16 therefore looks dark.
+    16 bits are always divided by 65535, so that two images keep their ratio of brightness: stretching each image to its
+    own range would hide a dark defect. Images with 12 bits stored in 16 therefore look dark.
+
+    Args:
+        image: Decoded and upright.
+        name: Name of the file, for errors.
 
     Raises:
         ValueError: If a 32-bit image leaves [0, 65535], or a float image leaves [0, 1].
@@ -131,18 +139,18 @@ def to_grey(image: Image.Image, name: str) -> NDArray[np.float32] | None:
 def to_rgb(image: Image.Image, name: str) -> NDArray[np.float32]:
     """Return the pixels of a loaded image as RGB.
 
-    Grey is repeated, a palette resolved, CMYK converted, 16 bits scaled (`to_grey`). What is transparent is laid over
-    black, on purpose: cut-outs of parts mostly stand on black, and transparent pixels often hold arbitrary colours.
+    Grey is repeated, palettes are resolved, CMYK is converted, 16 bits are scaled (`to_grey`). Transparent pixels are
+    blended with black on purpose: cut-outs mostly stand on black, and their transparent pixels hold arbitrary colours.
 
     Args:
         image: Decoded and upright.
-        name: What to call it in an error.
+        name: Name of the file, for errors.
 
     Returns:
         float32 in [0, 1], shape (H, W, 3).
 
     Raises:
-        ValueError: As to_grey.
+        ValueError: Same as `to_grey`.
     """
     grey = to_grey(image, name)
     if grey is not None:

@@ -1,4 +1,4 @@
-"""Files -> arrays: images as RGB in [0, 1], masks as booleans, at the size asked for."""
+"""Read image files as RGB arrays in [0, 1], and mask files as boolean arrays, at a given size."""
 
 from pathlib import Path
 
@@ -15,13 +15,13 @@ def read_image(path: Path, size: tuple[int, int] | None) -> NDArray[np.float32]:
 
     Args:
         path: PNG, JPEG, BMP, TIFF, WebP, GIF or PPM; any depth, palette, transparency or EXIF rotation.
-        size: (height, width) in pixels; None keeps the image's own.
+        size: (height, width) in pixels; None keeps the image's own size.
 
     Returns:
         RGB, float32 in [0, 1], shape (H, W, 3).
 
     Raises:
-        ValueError: If the file is missing, damaged, no single image, or too large; its name is in the text.
+        ValueError: If the file is missing, damaged, not a single image, or too large; the message names it.
     """
     image = to_rgb(load(open_image(read_bytes(path), str(path)), str(path)), str(path))
     return image if size is None else resize_image(image, size)
@@ -31,21 +31,21 @@ def read_mask(path: Path, size: tuple[int, int] | None) -> NDArray[np.bool_]:
     """Read a mask.
 
     Args:
-        path: A file that `to_mask` understands.
-        size: (height, width) in pixels; None keeps the mask's own.
+        path: A file in one of the formats of `to_mask`.
+        size: (height, width) in pixels; None keeps the mask's own size.
 
     Returns:
-        bool, shape (H, W), True on the defect. A mask that had a positive pixel has one at any size.
+        bool, shape (H, W), True on the defect. A mask with a positive pixel keeps one at any size.
 
     Raises:
-        ValueError: As read_image.
+        ValueError: Same as `read_image`.
     """
     mask = to_mask(load(open_image(read_bytes(path), str(path)), str(path)), str(path))
     return mask if size is None else resize_mask(mask, size)
 
 
 def resize_image(image: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Resize by area means where it shrinks, linearly where it grows; each axis on its own.
+    """Resize each axis on its own: by area means to shrink it, linearly to enlarge it.
 
     Args:
         image: float32, shape (H, W, C).
@@ -54,7 +54,7 @@ def resize_image(image: NDArray[np.float32], size: tuple[int, int]) -> NDArray[n
     Returns:
         float32, shape (*size, C); a constant image stays constant.
 
-    Deviation: the authors' code shrinks linearly without smoothing, so fine texture turns into noise.
+    Deviation: the authors' code shrinks linearly without smoothing, which turns fine texture into noise.
     """
     if image.shape[:2] == size:
         return image.copy()

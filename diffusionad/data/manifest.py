@@ -1,4 +1,4 @@
-"""The manifest: one row an image, in `manifest.parquet`. It is all that later stages know about a data set."""
+"""The manifest: one row per image, in `manifest.parquet`. Later stages know nothing else about a data set."""
 
 import hashlib
 import json
@@ -28,30 +28,30 @@ SCHEMA = pa.schema(
 )
 """The columns.
 
-path: of the image, relative to the images folder, with forward slashes.
+path: path of the image, relative to the images folder, with forward slashes.
 split: train, val or test.
 label: 0 normal, 1 anomalous.
 defect: "good" or the name of the defect.
-mask: path of the mask, relative as `path`; missing where there is none.
-category, dataset: what the images belong to.
-width, height: in pixels, after the EXIF rotation.
-mode: Pillow's name of the pixel format as stored (L, RGB, I;16, P, ...).
-sha256: of the file's bytes.
-group: the physical object, if the data set tells; else the image's own path.
-brightness: mean grey value in [0, 1]; missing where the pixels were not looked at.
-fingerprint: perceptual hash, 64 hex digits (`stages.download.fingerprint`); missing as brightness.
+mask: path of the mask, relative to the same folder; missing where there is none.
+category, dataset: names of the category and data set.
+width, height: size in pixels, after the EXIF rotation.
+mode: Pillow's name of the stored pixel format (L, RGB, I;16, P, ...).
+sha256: digest of the file's bytes, 64 hexadecimal digits.
+group: the physical object, if the data set tells; otherwise the path of the image.
+brightness: mean grey value in [0, 1]; missing where the pixels were not decoded.
+fingerprint: perceptual hash, 64 hexadecimal digits (`stages.download.fingerprint`); missing where brightness is.
 """
 
 
 def write_manifest(frame: pd.DataFrame, path: Path, metadata: dict[str, str]) -> None:
-    """Write a manifest, sorted by path, with `metadata` beside the rows.
+    """Write a manifest, sorted by path, with metadata beside the rows.
 
-    The bytes depend on the arguments alone: no time, no order of the rows.
+    The bytes depend only on the arguments: not on the time, nor on the order of the rows.
 
     Args:
         frame: The columns of `SCHEMA`, in any order.
-        path: The parquet file.
-        metadata: Facts about the whole (licence, seed), text by name.
+        path: Path of the Parquet file.
+        metadata: Facts about the whole data set (licence, seed), as text by name.
 
     Raises:
         ValueError: If a column is missing or unknown.
@@ -67,20 +67,20 @@ def read_manifest(path: Path) -> pd.DataFrame:
     """Read a manifest.
 
     Returns:
-        The columns of `SCHEMA`; a missing text (no mask) is NaN.
+        The columns of `SCHEMA`; missing text (no mask) is NaN.
 
     Raises:
-        ValueError: If there is no such file, or it is not a manifest.
+        ValueError: If the file does not exist or is not a manifest.
     """
     frame: pd.DataFrame = _read_table(path).to_pandas()
     return frame
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """Read what `write_manifest` was given as metadata.
+    """Read the metadata that `write_manifest` was given.
 
     Raises:
-        ValueError: As read_manifest.
+        ValueError: Same as `read_manifest`.
     """
     metadata: dict[bytes, bytes] = _read_table(path).schema.metadata or {}
     return {key.decode(): value.decode() for key, value in metadata.items()}
@@ -89,10 +89,10 @@ def read_metadata(path: Path) -> dict[str, str]:
 def manifest_digest(path: Path) -> str:
     """Return the SHA-256 of a manifest's content: its metadata and rows, not the bytes of the file.
 
-    Two versions of the parquet library may store one table in different bytes; the digest stays.
+    Two versions of the Parquet library may store the same table in different bytes; the digest stays the same.
 
     Raises:
-        ValueError: As read_manifest.
+        ValueError: Same as `read_manifest`.
     """
     content = {"metadata": read_metadata(path), "rows": _read_table(path).to_pylist()}
     return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Masks: from what annotators store to booleans, and to other sizes without losing a defect."""
+"""Convert masks from the formats of annotators to booleans, and resize them without losing a defect."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,7 @@ from scipy import ndimage
 from diffusionad.data.decode import to_grey
 
 MAX_LABELS = 16
-"""A lossless mask with at most so many positive values holds class numbers; with more, soft edges."""
+"""Largest number of positive values in a lossless mask of class numbers; one with more has soft edges."""
 
 EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
 
@@ -17,18 +17,18 @@ def to_mask(image: Image.Image, name: str) -> NDArray[np.bool_]:
     """Return where a loaded mask marks a defect.
 
     Masks come as 0 and 255, as class numbers (VisA, KolektorSDD), with soft edges (magnetic tile), as colours of a
-    palette or of a transparent drawing. Where transparency varies, it is the mask. Else black is background, and
-    anything above it is defect; but soft edges and the noise of JPEG are cut at half of the largest value.
+    palette or as a drawing on a transparent ground. If transparency varies, opaque pixels are the defect. Otherwise
+    black is background and anything above it a defect; soft edges and JPEG noise are cut at half of the largest value.
 
     Args:
         image: Decoded and upright.
-        name: What to call it in an error.
+        name: Name of the file, for errors.
 
     Returns:
         bool, shape (H, W).
 
     Raises:
-        ValueError: If a deep mask leaves its range (`to_grey`).
+        ValueError: If a mask of 16 or 32 bits leaves its range (`to_grey`).
     """
     levels = _levels(image, name)
     positive = np.unique(levels[levels > 0])
@@ -38,10 +38,10 @@ def to_mask(image: Image.Image, name: str) -> NDArray[np.bool_]:
 
 
 def resize_mask(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Resize a mask so that every defect that was there is still there.
+    """Resize a mask without losing a defect.
 
-    A pixel is positive if at least half of its area is. A connected component that would vanish so (a scratch of one
-    pixel, a dot) is kept where it covers a pixel at least half as well as where it covers one best.
+    A pixel is positive if at least half of its area is. A connected component that would vanish by this rule (a dot, a
+    scratch of one pixel) is kept in the pixels that it covers at least half as much as the one that it covers most.
 
     Args:
         mask: bool, shape (H, W).

@@ -10,7 +10,7 @@ from diffusionad.section import Section
 class ScheduleConfig(Section):
     """Part `schedule` of section `model`: a linear schedule."""
 
-    num_timesteps: int = Field(gt=0, description="T")
+    num_timesteps: int = Field(gt=0, description="T, the number of timesteps")
     beta_start: float = Field(gt=0, lt=1, description="beta at t = 0, for T = 1000; scaled by 1000 / T")
     beta_end: float = Field(gt=0, lt=1, description="beta at t = T - 1, for T = 1000; scaled by 1000 / T")
 
@@ -18,7 +18,7 @@ class ScheduleConfig(Section):
 class NoiseSchedule:
     """beta_t and alpha_bar_t for t = 0 .. T - 1; t = 0 is one step of noise, not none.
 
-    Both are kept in float64 on the CPU and handed out in the type and on the device of the images.
+    Both are stored in float64 on the CPU and returned in the type and on the device of the images.
 
     Example:
         >>> schedule = NoiseSchedule(ScheduleConfig(num_timesteps=1000, beta_start=1e-4, beta_end=2e-2))
@@ -43,15 +43,18 @@ class NoiseSchedule:
         self.alphas_bar = torch.cumprod(1 - self.betas, dim=0)
 
     def beta(self, t: Tensor, like: Tensor) -> Tensor:
-        """beta_t of shape (B, 1, 1, 1), for t of shape (B,), in the type and on the device of `like`."""
+        """Return beta_t, shape (B, 1, 1, 1), for t of shape (B,), in the type and on the device of `like`."""
         return _pick(self.betas, t, like)
 
     def alpha_bar(self, t: Tensor, like: Tensor) -> Tensor:
-        """alpha_bar_t of shape (B, 1, 1, 1), for t of shape (B,), in the type and on the device of `like`."""
+        """Return alpha_bar_t, shape (B, 1, 1, 1), for t of shape (B,), in the type and on the device of `like`."""
         return _pick(self.alphas_bar, t, like)
 
     def snr(self, t: Tensor, like: Tensor) -> Tensor:
-        """alpha_bar_t / (1 - alpha_bar_t), the signal-to-noise ratio, shape (B,), typed and placed as `like`."""
+        """Return the signal-to-noise ratio alpha_bar_t / (1 - alpha_bar_t), shape (B,), for t of shape (B,).
+
+        The result has the type and the device of `like`.
+        """
         alpha_bar_t = self.alpha_bar(t, like)
         return (alpha_bar_t / (1 - alpha_bar_t)).flatten()
 

@@ -1,1 +1,1 @@
-"""Where not: the part of a normal photograph that shows the object, where synthetic anomalies may lie."""
+"""Foreground segmentation: masks of the object on normal photographs, where synthetic anomalies may lie."""

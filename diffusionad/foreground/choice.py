@@ -1,4 +1,4 @@
-"""Method `auto`: which of the methods that need nothing but the images suits a category, and why."""
+"""Method `auto`: choose the method, among those that need nothing but the images, that suits a category best."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,32 +8,33 @@ from numpy.typing import NDArray
 
 from diffusionad.foreground.colours import colours, shrunk
 from diffusionad.foreground.credibility import credibility
-from diffusionad.foreground.methods import ForegroundConfig, Method, foreground, prepare
+from diffusionad.foreground.methods import ForegroundConfig, Method, prepare, whole_unless_credible
 
 CANDIDATES: tuple[Method, ...] = ("threshold", "grabcut", "median_background")
-"""From simple to costly: of two that are as credible the first is taken."""
+"""Methods that are tried, from simple to costly; of equally credible ones the first is chosen."""
 
 
 class Choice(NamedTuple):
-    """A method and the ground for it."""
+    """A method and the reason for it."""
 
     method: Method
     reason: str
+    """The reason as text, for the log."""
     credibility: dict[Method, float]
-    """Mean over the sample, in [0, 1]; without the methods that cannot be used."""
+    """Mean credibility over the sample, in [0, 1], of each method that can be used."""
 
 
-def choose(config: ForegroundConfig, sample: Sequence[NDArray[np.float32]]) -> Choice:
+def choose_method(config: ForegroundConfig, sample: Sequence[NDArray[np.float32]]) -> Choice:
     """Try the methods on a sample of a category.
 
-    `isnet` is not tried: it takes seconds for an image, and weights. Whoever has them names it.
+    `isnet` is not tried: it takes seconds per image and needs weights; whoever has them can name it.
 
     Args:
-        config: The numbers.
-        sample: Images in [0, 1], shape (H, W, 3), at least one.
+        config: Settings of the methods.
+        sample: Images, RGB in [0, 1], shape (H, W, 3) each, at least one.
 
     Returns:
-        The method of the highest mean credibility; `full` if that is below `min_credibility`.
+        The method with the highest mean credibility; `full` if that is below `min_credibility`.
     """
     small = [shrunk(image, config.working_px) for image in sample]
     one_size = len({image.shape for image in small}) == 1
@@ -52,6 +53,6 @@ def choose(config: ForegroundConfig, sample: Sequence[NDArray[np.float32]]) -> C
 
 def _mean_credibility(config: ForegroundConfig, method: Method, sample: Sequence[NDArray[np.float32]]) -> float:
     find = prepare(config, method, sample)
-    masks = [foreground(config, find, image).mask for image in sample]
+    masks = [whole_unless_credible(config, find(image)).mask for image in sample]
     pictures = (colours(image, config.scene.lightness) for image in sample)
     return float(np.mean([credibility(picture, mask) for picture, mask in zip(pictures, masks, strict=True)]))

@@ -1,4 +1,4 @@
-"""Photographs as small pictures in a colour space where distances mean something."""
+"""Shrink photographs, and convert them to a colour space whose distances match perception."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,11 +7,14 @@ from skimage import color
 
 
 def shrunk(image: NDArray[np.float32], longest_px: int) -> NDArray[np.float32]:
-    """Shrink an image by area means until its longer side has `longest_px`; a smaller one is returned as it is.
+    """Shrink an image by area means until its longer side has `longest_px`; a smaller image is returned unchanged.
 
     Args:
         image: RGB in [0, 1], shape (H, W, 3).
-        longest_px: The longer side, px.
+        longest_px: Length of the longer side, px.
+
+    Returns:
+        RGB in [0, 1], shape (H', W', 3).
     """
     height, width = image.shape[:2]
     if max(height, width) <= longest_px:
@@ -23,26 +26,26 @@ def shrunk(image: NDArray[np.float32], longest_px: int) -> NDArray[np.float32]:
 
 
 def colours(image: NDArray[np.float32], lightness: float) -> NDArray[np.float64]:
-    """Return CIELAB with its lightness scaled: at a small weight a shadow has nearly the colour of what it falls on.
+    """Convert to CIELAB and scale the lightness: at a small weight, a shadow has nearly the colour of its ground.
 
     Args:
         image: RGB in [0, 1], shape (H, W, 3).
-        lightness: Weight of L*, above 0. A grey picture has nothing else, so that any weight tells the same of it.
+        lightness: Weight of L*, above 0. On grey pictures, which have no other channel, it makes no difference.
 
     Returns:
-        Shape (H, W, 3).
+        L* times `lightness`, a* and b*, shape (H, W, 3).
     """
     lab = color.rgb2lab(np.clip(image, 0, 1).astype(np.float64))
     return np.asarray(lab * [lightness, 1, 1])
 
 
-def frame(size: tuple[int, int], width_px: int) -> NDArray[np.bool_]:
-    """Return the mask of the outermost `width_px` pixels of a picture of (height, width)."""
+def frame_mask(size: tuple[int, int], width_px: int) -> NDArray[np.bool_]:
+    """Return the mask of the outermost `width_px` pixels of a picture of `size` = (height, width) pixels."""
     mask = np.ones(size, dtype=bool)
     mask[width_px : size[0] - width_px, width_px : size[1] - width_px] = False
     return mask
 
 
 def resized(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """Return the mask at (height, width), each pixel that of the nearest."""
+    """Resize a mask of shape (H, W) to `size` = (height, width) pixels by nearest neighbour."""
     return np.array(Image.fromarray(mask).resize((size[1], size[0]), Image.Resampling.NEAREST))

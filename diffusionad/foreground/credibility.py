@@ -1,4 +1,4 @@
-"""How credible a mask is as an object on a background, judged by the picture alone."""
+"""Credibility: how likely a mask shows an object on a background, judged by the picture alone."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,18 +10,18 @@ FRAME_PX = 2
 
 
 def credibility(colours: NDArray[np.float64], mask: NDArray[np.bool_]) -> float:
-    """Return the product of three shares: colours told apart, outline on edges, frame left free.
+    """Return the product of three shares: of colour variance explained, of outline on edges, of frame left free.
 
-    A texture is refused by the first two: cut at a threshold, its halves differ little for how much each varies
-    (even the best cut of a bell curve explains 0.64, and the tidied pieces far less), and their outline runs where
-    the picture has edges no stronger than elsewhere.
+    The first two reject textures: cut at a threshold, the two parts of a texture differ little compared with the
+    variation in each (even the best cut of a bell curve explains 0.64, and the tidied pieces far less), and the edges
+    along their outline are no stronger than elsewhere.
 
     Args:
-        colours: As from `colours`, shape (H, W, 3).
-        mask: The object, shape (H, W).
+        colours: The result of `diffusionad.foreground.colours.colours`, shape (H, W, 3).
+        mask: The object, bool, shape (H, W).
 
     Returns:
-        In [0, 1]; 0 if the mask is empty or full.
+        A number in [0, 1]; 0 if the mask is empty or full.
     """
     if not mask.any() or mask.all():
         return 0.0
@@ -31,7 +31,7 @@ def credibility(colours: NDArray[np.float64], mask: NDArray[np.bool_]) -> float:
 
 
 def _explained(colours: NDArray[np.float64], mask: NDArray[np.bool_]) -> float:
-    """Share of the colours' variance that lies between object and background: Otsu's criterion in three channels."""
+    """Return the share of the colours' variance between object and background: Otsu's criterion in three channels."""
     total = _scatter(colours.reshape(-1, 3))
     return 1 - (_scatter(colours[mask]) + _scatter(colours[~mask])) / total if total > 0 else 0.0
 
@@ -41,7 +41,7 @@ def _scatter(pixels: NDArray[np.float64]) -> float:
 
 
 def _sharpness(colours: NDArray[np.float64], mask: NDArray[np.bool_], inner: NDArray[np.bool_]) -> float:
-    """Mean strength of the picture's edges along the outline; 1 is that of its sharpest twentieth."""
+    """Return the mean strength of the edges along the outline, where 1 is that of the picture's sharpest twentieth."""
     smooth = ndimage.gaussian_filter(colours, SMOOTHING_PX, axes=(0, 1))
     strength = np.sqrt(sum((np.gradient(smooth, axis=axis) ** 2).sum(axis=2) for axis in (0, 1)))
     outline = mask & ~ndimage.binary_erosion(mask, border_value=1) & inner

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from diffusionad.foreground.colours import colours, frame, resized, shrunk
+from diffusionad.foreground.colours import colours, frame_mask, resized, shrunk
 from diffusionad.foreground.graphcut import FORBIDDEN, min_cut
 from diffusionad.foreground.mixture import energy, fit
 from diffusionad.foreground.threshold import SceneConfig
@@ -14,30 +14,34 @@ from diffusionad.section import Section
 class GrabCutConfig(Section):
     """Part `grabcut` of section `foreground`."""
 
-    working_px: int = Field(ge=16, description="longer side of the picture that is cut; time grows faster than area")
-    components: int = Field(ge=1, description="Gaussians of colour for each side")
+    working_px: int = Field(
+        ge=16, description="longer side of the picture that is segmented, px; time grows faster than area"
+    )
+    components: int = Field(ge=1, description="Gaussians of colour per side (object, background)")
     min_variance: float = Field(gt=0, description="added to each variance of colour")
-    smoothness: float = Field(ge=0, description="gamma: cost of parting two neighbours of one colour")
-    rounds: int = Field(ge=1, description="mixture and cut in turn, at most; it stops when the cut stands still")
+    smoothness: float = Field(ge=0, description="gamma: cost of separating two neighbours of the same colour")
+    rounds: int = Field(
+        ge=1, description="largest number of rounds of mixture and cut; it stops when the cut no longer changes"
+    )
 
 
 def grabcut_mask(config: GrabCutConfig, scene: SceneConfig, image: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Cut out what differs from the frame, in colour and along edges.
+    """Segment the part that differs from the frame in colour and is bounded by edges.
 
-    The frame is background for good; so an object that touches the edge of the picture loses its rim.
+    The frame always counts as background, so an object that touches the edge of the picture loses its rim.
 
     Args:
-        config: The numbers.
-        scene: What is background, at the size of `image`.
+        config: Settings of GrabCut.
+        scene: Width of the frame, at the size of `image`, and weight of lightness.
         image: RGB in [0, 1], shape (H, W, 3).
 
     Returns:
-        Shape (H, W); empty if all of the picture is like its frame.
+        The object, shape (H, W); empty if the whole picture looks like its frame.
     """
     small = shrunk(image, config.working_px)
     picture = colours(small, scene.lightness)
     size = (small.shape[0], small.shape[1])
-    border = frame(size, max(1, round(scene.border_px * max(size) / max(image.shape[:2]))))
+    border = frame_mask(size, max(1, round(scene.border_px * max(size) / max(image.shape[:2]))))
     mask = ~border
     for _ in range(config.rounds):
         if not mask.any():

@@ -1,4 +1,4 @@
-"""The cheapest division of a picture into two sides, by a minimum cut."""
+"""The division of a picture into two sides at the lowest cost, by a minimum cut."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,29 +6,30 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 SCALE = 100
-"""Costs are cut in integers, so a hundredth is the smallest difference that counts."""
+"""Factor from costs to the integers of the graph: the smallest difference that counts is a hundredth."""
 FORBIDDEN = 10**4
-"""Cost of what must not be; the largest that any pixel can have."""
+"""Cost of a forbidden side; the largest cost that a pixel can have."""
 
 _NEIGHBOURS = (((0, 1), 1.0), ((1, 0), 1.0), ((1, 1), 2**0.5), ((1, -1), 2**0.5))
-"""Half of the eight, each with its distance."""
+"""Half of the eight neighbours as (down, right), each with its distance."""
 
 
 def min_cut(
     inside: NDArray[np.float64], outside: NDArray[np.float64], colours: NDArray[np.float64], smoothness: float
 ) -> NDArray[np.bool_]:
-    """Divide a picture so that the sum over pixels and over parted neighbours is least (Boykov and Jolly, 2001).
+    """Divide a picture at the lowest total cost of pixels and separated neighbours (Boykov and Jolly, 2001).
 
-    Parting two neighbours costs smoothness * exp(-d^2 / 2 mean(d^2)) / their distance, d their difference in colour.
+    Separating two neighbours at distance r with the difference in colour d costs
+    smoothness * exp(-d^2 / (2 mean(d^2))) / r.
 
     Args:
-        inside: Cost of a pixel's being inside, shape (H, W).
-        outside: Cost of its being outside, shape (H, W); only the difference of the two matters.
-        colours: Shape (H, W, 3).
-        smoothness: Cost of parting two neighbours of one colour.
+        inside: Cost of each pixel if it is inside, shape (H, W).
+        outside: Cost of each pixel if it is outside, shape (H, W); only the difference of the two matters.
+        colours: Colours of the picture, shape (H, W, 3).
+        smoothness: Cost of separating two neighbours of the same colour.
 
     Returns:
-        The inside, shape (H, W).
+        The pixels that are inside, bool, shape (H, W).
     """
     height, width = inside.shape
     count = height * width

@@ -1,4 +1,4 @@
-"""The median of a set of photographs: what all of them show, without what is each one's own."""
+"""The median of a set of photographs: what they have in common, without what is particular to each."""
 
 from collections.abc import Sequence
 
@@ -6,11 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from diffusionad.foreground.colours import colours
-from diffusionad.foreground.threshold import SceneConfig, far
+from diffusionad.foreground.threshold import SceneConfig, far_pixels
 
 
 def median_image(images: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     """Return the median of each pixel over the images.
+
+    Args:
+        images: RGB in [0, 1], shape (H, W, 3) each, at least one.
+
+    Returns:
+        float32, shape (H, W, 3).
 
     Raises:
         ValueError: If the images differ in size.
@@ -23,12 +29,15 @@ def median_image(images: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
 
 
 def unlike_median(scene: SceneConfig, median: NDArray[np.float32], image: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Return where an image differs in colour from the median: the object, if objects lie elsewhere each time.
+    """Return where an image differs in colour from the median: the object, if objects lie in varying places.
 
     Args:
-        scene: How much lightness counts.
-        median: As from `median_image`.
-        image: RGB in [0, 1], of the same shape (H, W, 3).
+        scene: Weight of lightness.
+        median: The result of `median_image`, shape (H, W, 3).
+        image: RGB in [0, 1], shape (H, W, 3).
+
+    Returns:
+        bool, shape (H, W).
     """
     difference = colours(image, scene.lightness) - colours(median, scene.lightness)
-    return far(np.linalg.norm(difference, axis=2))
+    return far_pixels(np.linalg.norm(difference, axis=2))

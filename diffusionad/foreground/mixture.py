@@ -1,4 +1,4 @@
-"""Gaussian mixtures of colours, fitted without a draw: Orchard and Bouman's binary splits, then one reassignment.
+"""Gaussian mixtures of colours, fitted without randomness: Orchard and Bouman's binary splits, one reassignment.
 
 As in GrabCut (Rother, Kolmogorov and Blake, 2004), a pixel belongs to one component, not to a share of each.
 """
@@ -10,37 +10,37 @@ from numpy.typing import NDArray
 
 
 class Mixture(NamedTuple):
-    """K components over colours."""
+    """A mixture of K Gaussian components over colours."""
 
     log_weights: NDArray[np.float64]
-    """Shape (K,)."""
+    """Logarithms of the weights, shape (K,)."""
     means: NDArray[np.float64]
-    """Shape (K, 3)."""
+    """Means, shape (K, 3)."""
     covariances: NDArray[np.float64]
-    """Shape (K, 3, 3)."""
+    """Covariances, shape (K, 3, 3)."""
 
 
 def fit(pixels: NDArray[np.float64], components: int, min_variance: float) -> Mixture:
     """Fit a mixture.
 
     Args:
-        pixels: Shape (N, 3), at least one.
-        components: The most components; fewer if the pixels have fewer colours.
-        min_variance: Added to each variance, so that a plain colour is no point.
+        pixels: Colours, shape (N, 3), at least one.
+        components: Largest number of components; fewer if the pixels have fewer colours.
+        min_variance: Added to each variance, so that a uniform colour is no single point.
     """
     mixture = _estimate(pixels, _split(pixels, components), min_variance)
     return _estimate(pixels, _energies(mixture, pixels).argmin(axis=1), min_variance)
 
 
 def energy(mixture: Mixture, pixels: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return how badly each pixel fits its best component: -log of weight times density, up to a constant.
+    """Return the energy of each pixel under its best component: -log(weight * density), up to a constant.
 
     Args:
-        mixture: The components.
-        pixels: Shape (N, 3).
+        mixture: The mixture.
+        pixels: Colours, shape (N, 3).
 
     Returns:
-        Shape (N,).
+        Energies, shape (N,); lower fits better.
     """
     return np.asarray(_energies(mixture, pixels).min(axis=1))
 
@@ -53,7 +53,7 @@ def _energies(mixture: Mixture, pixels: NDArray[np.float64]) -> NDArray[np.float
 
 
 def _split(pixels: NDArray[np.float64], components: int) -> NDArray[np.intp]:
-    """Label the pixels: again and again the part that spreads most is cut across its longest axis."""
+    """Label the pixels: the part with the largest variance along one axis is cut across that axis, repeatedly."""
     labels = np.zeros(len(pixels), dtype=np.intp)
     for new in range(1, components):
         axes = [_longest_axis(pixels[labels == old]) for old in range(new)]

@@ -1,4 +1,4 @@
-"""Morphology: a ragged mask becomes one or a few solid pieces, as RealNet's recipes have it (arXiv:2403.05897)."""
+"""Morphology that turns a ragged mask into one or a few solid pieces, as in RealNet (arXiv:2403.05897)."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,19 +9,24 @@ from diffusionad.section import Section
 
 
 class TidyConfig(Section):
-    """Part `tidy` of section `foreground`; all lengths at the working size."""
+    """Part `tidy` of section `foreground`; all lengths in pixels at the working size."""
 
     closing_px: int = Field(ge=1, description="gaps narrower than this square are closed")
     opening_px: int = Field(ge=1, description="pieces narrower than this square are dropped")
-    piece_fraction: float = Field(ge=0, le=1, description="pieces smaller than this part of the largest are dropped")
+    piece_fraction: float = Field(
+        ge=0, le=1, description="pieces smaller than this fraction of the largest are dropped"
+    )
 
 
 def tidied(config: TidyConfig, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Close gaps, drop what is thin or small, fill holes.
+    """Close gaps, drop thin and small pieces, fill holes.
 
     Args:
-        config: How much.
-        mask: Shape (H, W).
+        config: Sizes of gaps and pieces.
+        mask: bool, shape (H, W).
+
+    Returns:
+        bool, shape (H, W).
     """
     mask = _erode(_dilate(mask, config.closing_px), config.closing_px)
     mask = _dilate(_erode(mask, config.opening_px), config.opening_px)

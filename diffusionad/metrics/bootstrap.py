@@ -1,8 +1,8 @@
-"""How sure are we: intervals by the stratified bootstrap over images (Efron and Tibshirani, 1993).
+"""Confidence intervals by the stratified bootstrap over images (Efron and Tibshirani, 1993).
 
-A resample draws as many normal images as there are, with replacement, and apart from them as many anomalous ones.
-Whole images are drawn, since the pixels of one image are not independent. The draws are an argument, so that two
-models can be measured on the very same resamples: their difference varies far less than either.
+A resample draws as many normal images as there are, with replacement, and separately as many anomalous ones. Whole
+images are drawn, since the pixels of an image are not independent. The resamples are an argument, so that two models
+can be measured on the same ones: their difference varies far less than either of them.
 
     >>> labels, candidate, champion = [0, 0, 0, 1, 1, 1], [1, 2, 3, 4, 5, 6], [1, 5, 2, 4, 3, 6]
     >>> draws = draw_resamples(labels, 1000, np.random.default_rng(0))
@@ -13,7 +13,7 @@ models can be measured on the very same resamples: their difference varies far l
     >>> paired_bootstrap(ours, theirs).probability_better > 0.8
     True
 
-A replicate is NaN where its resample leaves the figure undefined, e.g. if none of the drawn images has a region.
+A replicate is NaN if the figure is undefined on its resample, for example if no drawn image has a region.
 """
 
 from collections.abc import Iterator
@@ -28,25 +28,25 @@ from diffusionad.metrics.pro import pro
 from diffusionad.metrics.ranking import checked_images
 from diffusionad.metrics.sweep import Floats, auroc, average_precision, f1, sweep_bins
 
-Draws = NDArray[np.int64]
-"""How often each resample holds each image, shape (R, images)."""
+Resamples = NDArray[np.int64]
+"""Number of times that each resample holds each image, shape (R, images)."""
 
 BINS = 2048
 PERCENTILES = (2.5, 97.5)
-CHUNK = 100  # resamples at once: the arrays of a chunk stay near the processor
+CHUNK = 100  # resamples at a time: the arrays of a chunk fit the processor's cache
 
 
 class ImageReplicates(NamedTuple):
-    """Imagewise figures of each resample, shape (R,)."""
+    """Image-level figures of each resample, shape (R,) each."""
 
     auroc: Floats
     ap: Floats
     f1: Floats
-    """The best F1, with a threshold of its own in each resample."""
+    """The best F1, over the thresholds of each resample separately."""
 
 
 class PixelReplicates(NamedTuple):
-    """Pixelwise figures of each resample, shape (R,)."""
+    """Pixel-level figures of each resample, shape (R,) each."""
 
     auroc: Floats
     ap: Floats
@@ -68,16 +68,19 @@ class PairedDifference(NamedTuple):
     high: float
     """97.5th percentile."""
     probability_better: float
-    """Share of resamples in which the candidate is ahead; a draw counts half."""
+    """Share of resamples in which the candidate is better; a tie counts half."""
 
 
-def draw_resamples(labels: ArrayLike, resamples: int, rng: np.random.Generator) -> Draws:
-    """Draw resamples of the test set, each label apart from the other.
+def draw_resamples(labels: ArrayLike, resamples: int, rng: np.random.Generator) -> Resamples:
+    """Draw resamples of the test set, separately for each label.
 
     Args:
         labels: 0 or 1, shape (images,); one of them may be missing.
-        resamples: R, 1000 by custom.
+        resamples: R, the number of resamples; usually 1000.
         rng: Source of all randomness.
+
+    Returns:
+        Shape (R, images).
 
     Raises:
         ValueError: If a label is neither 0 nor 1, or there is no image or no resample.
@@ -92,16 +95,16 @@ def draw_resamples(labels: ArrayLike, resamples: int, rng: np.random.Generator) 
     return draws
 
 
-def bootstrap_image_metrics(labels: ArrayLike, scores: ArrayLike, draws: Draws) -> ImageReplicates:
-    """Compute the imagewise figures of each resample, exactly.
+def bootstrap_image_metrics(labels: ArrayLike, scores: ArrayLike, draws: Resamples) -> ImageReplicates:
+    """Compute the image-level figures of each resample, exactly.
 
     Args:
         labels: 0 or 1, shape (images,).
         scores: Finite numbers, shape (images,).
-        draws: From draw_resamples, shape (R, images).
+        draws: The result of `draw_resamples`, shape (R, images).
 
     Raises:
-        ValueError: If a label or a score is unfit (checked_images), or draws are of other images.
+        ValueError: Same as `checked_images`, or if `draws` has another number of images.
     """
     is_anomalous, numbers = checked_images(labels, scores)
     order = np.argsort(-numbers)
@@ -116,28 +119,37 @@ def bootstrap_image_metrics(labels: ArrayLike, scores: ArrayLike, draws: Draws) 
     return ImageReplicates(*np.concatenate(parts, axis=1))
 
 
-def bootstrap_pixel_metrics(maps: Maps, masks: Masks, fpr_limit: float, draws: Draws) -> PixelReplicates:
-    """Compute the pixelwise figures of each resample from histograms of 2048 bins, one matrix product for all.
+def bootstrap_pixel_metrics(maps: Maps, masks: Masks, fpr_limit: float, draws: Resamples) -> PixelReplicates:
+    """Compute the pixel-level figures of each resample from histograms of 2048 bins, by one matrix product.
 
     With at most 2048 distinct scores (8-bit maps) this is exact. Otherwise a bin is treated as a straight piece of
-    the curve. It holds at most about 1/1024 of the pixels of either kind, so AUROC is off by less than 1/2048, PRO
-    by less than 1/(2048 fpr_limit), and AP by about 1/1024 of the ups and downs of the precision; curves being
-    smooth, intervals are off by less than 1e-4 as a rule (tested to 1e-3). Needs 32 KiB an image.
+    the curve. It holds at most about 1/1024 of the pixels of either kind, so the error of AUROC is below 1/2048, that
+    of PRO below 1/(2048 fpr_limit), and that of AP about 1/1024 of the variation of the precision. Since curves are
+    smooth, the error of intervals is usually below 1e-4 (tested to 1e-3). The histograms take 32 KiB per image.
 
     Args:
         maps: Anomaly maps, shape (H, W) each.
-        masks: Their masks, bool.
+        masks: Masks of the maps, bool, shape (H, W) each.
         fpr_limit: Largest false positive rate of the PRO curve, in (0, 1].
-        draws: From draw_resamples, shape (R, images).
+        draws: The result of `draw_resamples`, shape (R, images).
 
     Raises:
-        ValueError: As count_pixels and pro, or if draws are of other images.
+        ValueError: Same as `count_pixels` and `pro`, or if `draws` has another number of images.
     """
     return bootstrap_histograms(count_pixels(maps, masks, BINS), fpr_limit, draws)
 
 
-def bootstrap_histograms(histograms: Histograms, fpr_limit: float, draws: Draws) -> PixelReplicates:
-    """Compute the same from histograms of the images, as many bins as they have."""
+def bootstrap_histograms(histograms: Histograms, fpr_limit: float, draws: Resamples) -> PixelReplicates:
+    """Compute the pixel-level figures of each resample from histograms of the images.
+
+    Args:
+        histograms: Histograms of the n images, with any number of bins.
+        fpr_limit: Largest false positive rate of the PRO curve, in (0, 1].
+        draws: The result of `draw_resamples`, shape (R, n).
+
+    Raises:
+        ValueError: Same as `pro`, or if `draws` has another number of images.
+    """
     parts = []
     for part in _chunks(draws, len(histograms.normal)):
         steps = resample(histograms, part)
@@ -146,10 +158,13 @@ def bootstrap_histograms(histograms: Histograms, fpr_limit: float, draws: Draws)
 
 
 def percentile_interval(replicates: Floats) -> Interval:
-    """Take the 2.5th and 97.5th percentile of the replicates that are defined.
+    """Return the 2.5th and 97.5th percentile of the replicates that are defined.
+
+    Args:
+        replicates: A figure of each resample, shape (R,); NaN where it is undefined.
 
     Raises:
-        ValueError: If none is.
+        ValueError: If no replicate is defined.
     """
     defined = replicates[~np.isnan(replicates)]
     if defined.size == 0:
@@ -159,10 +174,14 @@ def percentile_interval(replicates: Floats) -> Interval:
 
 
 def paired_bootstrap(candidate: Floats, champion: Floats) -> PairedDifference:
-    """Compare two models by their replicates of one figure over the same draws, shape (R,) each.
+    """Compare two models by their replicates of a figure over the same resamples.
+
+    Args:
+        candidate: The candidate's replicates, shape (R,).
+        champion: The champion's replicates, shape (R,).
 
     Raises:
-        ValueError: If shapes differ, or no resample is defined for both.
+        ValueError: If the shapes differ, or no resample is defined for both.
     """
     if candidate.shape != champion.shape:
         raise ValueError(f"expected replicates over the same draws, got shapes {candidate.shape} and {champion.shape}")
@@ -172,8 +191,8 @@ def paired_bootstrap(candidate: Floats, champion: Floats) -> PairedDifference:
     return PairedDifference(low, high, float((defined > 0).mean() + (defined == 0).mean() / 2))
 
 
-def _chunks(draws: Draws, images: int) -> Iterator[Floats]:
+def _chunks(draws: Resamples, images: int) -> Iterator[Floats]:
     if draws.ndim != 2 or draws.shape[1] != images:  # noqa: PLR2004  # (R, images)
-        raise ValueError(f"expected draws of shape (R, {images}), one column an image, got {draws.shape}")
+        raise ValueError(f"expected draws of shape (R, {images}), one column per image, got {draws.shape}")
     for start in range(0, len(draws), CHUNK):
         yield draws[start : start + CHUNK].astype(np.float64)

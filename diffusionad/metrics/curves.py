@@ -1,4 +1,4 @@
-"""Curves and histograms of a test set, thinned to a number of points that a browser can draw."""
+"""Curves and histograms of a test set, reduced to a number of points that a browser can draw."""
 
 from typing import NamedTuple
 
@@ -28,18 +28,18 @@ class Histogram(NamedTuple):
 
 
 def roc_curve(steps: Sweep, points: int) -> Curve:
-    """Draw the true positive rate (y) over the false positive rate (x), from (0, 0) to (1, 1); a tie is a slope."""
+    """Return the true positive rate (y) over the false positive rate (x), from (0, 0) to (1, 1); a tie is a slope."""
     return _thin(*_rise(steps, np.cumsum(steps.hits) / steps.hits.sum()), points)
 
 
 def pro_curve(steps: Sweep, fpr_limit: float, points: int) -> Curve:
-    """Draw the per-region overlap (y) over the false positive rate (x), from 0 to fpr_limit."""
+    """Return the per-region overlap (y) over the false positive rate (x), from 0 to fpr_limit."""
     x, y = _rise(steps, np.cumsum(steps.weights) / steps.regions)
     return _thin(*_cut(x, y, fpr_limit), points)
 
 
 def pr_curve(steps: Sweep, points: int) -> Curve:
-    """Draw the precision (y) over the recall (x) at each score of an anomalous item, from the highest down."""
+    """Return the precision (y) over the recall (x) at each score of an anomalous item, from the highest down."""
     true = np.cumsum(steps.hits)
     return _thin(true / true[-1], true / (true + steps.false_after), points)
 
@@ -50,10 +50,10 @@ def score_histogram(labels: ArrayLike, scores: ArrayLike, bins: int) -> Histogra
     Args:
         labels: 0 or 1, shape (images,); one of them may be missing.
         scores: Finite numbers, shape (images,).
-        bins: >= 1.
+        bins: Number of bins, at least 1.
 
     Raises:
-        ValueError: As checked_images, or if there is no image.
+        ValueError: Same as `checked_images`, or if there is no image.
     """
     is_anomalous, numbers = checked_images(labels, scores)
     if numbers.size == 0:
@@ -65,7 +65,7 @@ def score_histogram(labels: ArrayLike, scores: ArrayLike, bins: int) -> Histogra
 
 
 def _rise(steps: Sweep, height: Floats) -> tuple[Floats, Floats]:
-    """Join the steps: level from one to the next, then a straight rise over the normal items tied with it."""
+    """Join the steps: flat up to each step, then a straight rise over the normal items tied with it."""
     x = np.stack([steps.false_before, steps.false_after], axis=1).ravel() / steps.normals
     y = np.stack([np.concatenate([[0.0], height[:-1]]), height], axis=1).ravel()
     return np.concatenate([[0.0], x, [1.0]]), np.concatenate([[0.0], y, [1.0]])
@@ -82,8 +82,8 @@ def _cut(x: Floats, y: Floats, limit: float) -> tuple[Floats, Floats]:
 def _thin(x: Floats, y: Floats, points: int) -> Curve:
     """Keep points at even distances along the curve.
 
-    What is left out lies within length / (points - 1) of a point that is kept, the length being at most 2 for a
-    curve that only rises.
+    Every other point lies within length / (points - 1) of one that is kept; the length of a curve that only rises is at
+    most 2.
     """
     if points < 2:  # noqa: PLR2004  # a curve has two ends
         raise ValueError(f"expected at least 2 points, got {points}")

@@ -1,4 +1,4 @@
-"""The pixels of each image as counts over common bins of score, so that a resample of images is a weighted sum."""
+"""Count the pixels of each image over common bins of score, so that a resample of images is a weighted sum."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from diffusionad.metrics.tally import Tally, values
 
 
 class Histograms(NamedTuple):
-    """What each of n images adds to each of B bins, the bin of the highest scores first."""
+    """Contributions of each of n images to each of B bins, the bin of the highest scores first."""
 
     scores: Floats
     """Lower edge of each bin, falling, shape (B,)."""
@@ -29,14 +29,19 @@ class Histograms(NamedTuple):
 
 
 def count_pixels(maps: Maps, masks: Masks, bins: int) -> Histograms:
-    """Count pixels over at most `bins` bins; 16 bytes a bin and image.
+    """Count pixels over at most `bins` bins; this takes 16 bytes per bin and image.
 
-    If there are no more distinct scores than bins, each has its own and nothing is lost. Otherwise half of the edges
-    are quantiles of the normal and half of the anomalous scores, so that a bin of several scores holds at most about
-    2 / bins of either kind, and a score that fills more than one quantile has a bin of its own.
+    If there are no more distinct scores than bins, each score has its own bin and nothing is lost. Otherwise half of
+    the edges are quantiles of the normal and half of the anomalous scores, so that a bin of several scores holds at
+    most about 2 / bins of either kind, and a score that fills more than one quantile has its own bin.
+
+    Args:
+        maps: Anomaly maps, shape (H, W) each.
+        masks: Masks of the maps, bool, shape (H, W) each.
+        bins: Largest number of bins, at least 4.
 
     Raises:
-        ValueError: As split_pixels, or if there is no normal or no anomalous pixel, or bins is below 4.
+        ValueError: Same as `split_pixels`, or if there is no normal or no anomalous pixel, or bins is below 4.
     """
     images = list(split_pixels(maps, masks))
     normal, anomalous = _pool([image.normal for image in images]), _pool([image.anomalous for image in images])
@@ -48,16 +53,16 @@ def count_pixels(maps: Maps, masks: Masks, bins: int) -> Histograms:
 
 
 def count_tallied(maps: Maps, masks: Masks, bins: int, counts: Tally) -> Histograms:
-    """The same from a second pass over maps that are counted already, one of them in memory at a time.
+    """Count pixels as `count_pixels` does, in a second pass over maps of a tally; one map is in memory at a time.
 
     Args:
-        maps: A collection that can be gone through again; rounded to float16, as the tally rounded them.
-        masks: Their masks, bool.
-        bins: At most.
-        counts: Of these maps.
+        maps: Anomaly maps, shape (H, W) each, the same as in the tally; rounded to float16, as there.
+        masks: Masks of the maps, bool, shape (H, W) each.
+        bins: Largest number of bins, at least 4.
+        counts: The tally of these maps.
 
     Raises:
-        ValueError: As count_pixels.
+        ValueError: Same as `count_pixels`.
     """
     normal, anomalous = np.flatnonzero(counts.normal), np.flatnonzero(counts.hits)
     _check(bins, normal.size, anomalous.size)
@@ -68,11 +73,14 @@ def count_tallied(maps: Maps, masks: Masks, bins: int, counts: Tally) -> Histogr
 
 
 def resample(histograms: Histograms, draws: Floats) -> Sweep:
-    """Sum the images of each resample, shape (R, B).
+    """Sum the histograms of the images of each resample.
 
     Args:
-        histograms: Of n images.
-        draws: How often each resample holds each image, shape (R, n).
+        histograms: Histograms of n images over B bins.
+        draws: Number of times that each resample holds each image, shape (R, n).
+
+    Returns:
+        A sweep with a leading axis of resamples: counts of shape (R, B).
     """
     return sweep_bins(
         histograms.scores,
@@ -96,7 +104,7 @@ def _check(bins: int, normal: int, anomalous: int) -> None:
 
 
 def _quantiles(scores: Floats, counts: NDArray[np.int64], bins: int) -> Floats:
-    """Pick the quantiles that the sorted pixels themselves would give."""
+    """Return the quantiles of the sorted pixels, from their distinct scores and counts."""
     ranks = np.linspace(0, counts.sum() - 1, bins // 2).astype(np.intp)
     return scores[np.searchsorted(np.cumsum(counts), ranks, side="right")]
 
@@ -111,7 +119,7 @@ def _histograms(images: Iterator[Pixels], edges: NDArray[np.floating], distinct:
     normal, hits, weights, regions = [], [], [], []
     for image in images:
         counts = _count(image, edges)[:, ::-1]
-        # Counts are exact in float32 up to 4096 x 4096 pixels; ten thousand images need not be twice as large.
+        # float32 is exact for counts up to 4096 x 4096 pixels, at half the memory.
         normal.append(counts[0].astype(np.float32))
         hits.append(counts[1].astype(np.float32))
         weights.append(counts[2].copy())

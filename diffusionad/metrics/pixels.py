@@ -1,4 +1,4 @@
-"""From anomaly maps and masks to pixel scores, normal and anomalous, with the region that each belongs to."""
+"""Split anomaly maps by their masks into scores of normal and of anomalous pixels, with the regions of the latter."""
 
 from collections.abc import Iterable, Iterator
 from itertools import zip_longest
@@ -11,12 +11,12 @@ from scipy import ndimage
 from diffusionad.metrics.sweep import Floats, Sweep, sweep
 
 Maps = Iterable[NDArray[np.floating]]
-"""One anomaly map an image, shape (H, W), any finite numbers (logits do well), higher = more anomalous.
+"""One anomaly map per image, shape (H, W), any finite numbers (such as logits), higher = more anomalous.
 
 Images may differ in size. float16 and float32 are compared as float32, anything else as float64.
 """
 Masks = Iterable[NDArray[np.bool_]]
-"""One mask an image, bool, shape of its map; True = anomalous. A normal image has a mask without True."""
+"""One mask per image, bool, with the shape of its map; True = anomalous. The mask of a normal image is all False."""
 
 EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=np.bool_)
 
@@ -27,19 +27,23 @@ class Pixels(NamedTuple):
     normal: NDArray[np.floating]
     """Scores of the pixels outside all regions, shape (N,)."""
     anomalous: NDArray[np.floating]
-    """Scores of the pixels inside, shape (P,)."""
+    """Scores of the pixels inside regions, shape (P,)."""
     weights: Floats
-    """1/|region| of each pixel inside, shape (P,); they sum to the number of regions."""
+    """1/|region| of each pixel inside a region, shape (P,); they sum to the number of regions."""
     regions: int
-    """The number of 8-connected regions of the mask."""
+    """Number of 8-connected regions of the mask."""
 
 
 def split_pixels(maps: Maps, masks: Masks) -> Iterator[Pixels]:
     """Yield the pixels of each image, in order.
 
+    Args:
+        maps: Anomaly maps, shape (H, W) each.
+        masks: Masks of the maps, bool, shape (H, W) each.
+
     Raises:
-        ValueError: If a map lacks its mask or the reverse, a mask is not bool, shapes differ, or a map holds NaN or
-            infinity; the message says which image, counting from 0.
+        ValueError: If a map has no mask or a mask no map, a mask is not bool, shapes differ, or a map holds NaN or
+            infinity; the message gives the number of the image, counted from 0.
     """
     for index, (anomaly_map, mask) in enumerate(zip_longest(maps, masks)):
         if anomaly_map is None or mask is None:
@@ -56,10 +60,14 @@ def split_pixels(maps: Maps, masks: Masks) -> Iterator[Pixels]:
 def sweep_pixels(maps: Maps, masks: Masks) -> Sweep:
     """Rank the pixels of all images together.
 
-    Needs about 14 bytes a pixel beside float32 maps.
+    This takes about 14 bytes per pixel in addition to float32 maps.
+
+    Args:
+        maps: Anomaly maps, shape (H, W) each.
+        masks: Masks of the maps, bool, shape (H, W) each.
 
     Raises:
-        ValueError: As split_pixels, or if there is no normal or no anomalous pixel.
+        ValueError: Same as `split_pixels`, or if there is no normal or no anomalous pixel.
     """
     images = list(split_pixels(maps, masks))
     if not images:
@@ -86,5 +94,5 @@ def _check(index: int, anomaly_map: NDArray[np.floating], mask: NDArray[np.bool_
 
 
 def _comparable(anomaly_map: NDArray[np.floating]) -> NDArray[np.floating]:
-    # float16 widens to float32 without loss, and numpy sorts float32 far faster.
+    # float16 converts to float32 without loss, and numpy sorts float32 far faster.
     return anomaly_map.astype(np.float32 if anomaly_map.dtype in (np.float16, np.float32) else np.float64, copy=False)

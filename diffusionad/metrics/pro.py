@@ -1,7 +1,7 @@
 """The area under the per-region-overlap curve (PRO; Bergmann et al., MVTec AD, IJCV 2021), exactly.
 
 The overlap of a region is the share of its pixels that a threshold flags. PRO is the mean overlap of all regions of
-the test set, each counting the same whatever its size, and it is drawn over the false positive rate of all normal
+the test set, all with the same weight whatever their size, as a function of the false positive rate of all normal
 pixels, those of normal images included. Regions are 8-connected. Between two scores the curve is a straight line.
 
 The curve is linear in its regions, so its area is a weighted Mann-Whitney statistic and needs no curve. A step that
@@ -18,15 +18,18 @@ from diffusionad.metrics.sweep import Floats, Sweep, ratio
 
 
 def pro(steps: Sweep, fpr_limit: float) -> Floats:
-    """Area under the PRO curve from false positive rate 0 to fpr_limit, divided by fpr_limit, in [0, 1], shape (...).
+    """Compute the area under the PRO curve from false positive rate 0 to fpr_limit, divided by fpr_limit.
 
     Deviation: the authors of DiffusionAD sample 1000 equidistant thresholds, divide by the largest rate below the
     limit that these happen to reach, and fill the holes of a region without counting them in its size. That figure
-    changes under a monotone change of the scores and can exceed 1, so the two do not compare.
+    changes under a monotone change of the scores and can exceed 1, so the two are not comparable.
 
     Args:
-        steps: The pixels of the test set, ranked; NaN for a resample without regions.
-        fpr_limit: L, in (0, 1]; 0.3 by custom.
+        steps: The ranked pixels of the test set; leading axes, if any, are resamples.
+        fpr_limit: L, in (0, 1]; usually 0.3.
+
+    Returns:
+        Figures in [0, 1], shape (...); NaN for a resample without regions.
 
     Raises:
         ValueError: If fpr_limit is outside (0, 1].

@@ -1,8 +1,8 @@
-"""A threshold that falls through the scores of a test set, and the figures of merit along its way.
+"""A threshold that falls through the scores of a test set, and the figures computed along its way.
 
 An item is an image or a pixel, and either normal or anomalous. A threshold flags every item whose score is at or
 above it. AUROC, average precision, F1 and the per-region overlap (`diffusionad.metrics.pro`) are all sums over the
-steps of one `Sweep`, so that one sort serves them all, for the test set itself and for its bootstrap resamples.
+steps of one `Sweep`, so that one sort serves all of them, for the test set itself and for its bootstrap resamples.
 """
 
 from typing import NamedTuple
@@ -14,10 +14,10 @@ Floats = NDArray[np.float64]
 
 
 class Sweep(NamedTuple):
-    """What a falling threshold flags, step by step from the highest score down.
+    """The items that a falling threshold flags, step by step from the highest score down.
 
-    One step for each distinct score of an anomalous item suffices: normal items between two steps move a curve
-    sideways only. Shapes: D steps; leading axes, if any, are resamples. Counts are float64, exact up to 2^53.
+    One step per distinct score of an anomalous item is enough: normal items between two steps move a curve only
+    sideways. Shapes: D steps; leading axes, if any, are resamples. Counts are float64, exact up to 2^53.
     """
 
     scores: Floats
@@ -25,7 +25,7 @@ class Sweep(NamedTuple):
     hits: Floats
     """Anomalous items flagged at the step, shape (..., D)."""
     weights: Floats
-    """The regions that those items make up: the sum of 1/|region| over them, shape (..., D)."""
+    """Sum of 1/|region| over the items of `hits`, shape (..., D)."""
     false_before: Floats
     """Normal items flagged before the step: with a score strictly above its own, shape (..., D)."""
     false_after: Floats
@@ -41,7 +41,7 @@ class Sweep(NamedTuple):
 def sweep(
     normal: NDArray[np.floating], anomalous: NDArray[np.floating], weights: NDArray[np.floating], regions: int
 ) -> Sweep:
-    """Rank the scores of all items, ties included.
+    """Rank the scores of all items, including ties.
 
     Args:
         normal: Scores of the normal items, any finite numbers, higher = more anomalous, shape (N,).
@@ -74,28 +74,40 @@ def sweep(
 def sweep_bins(
     scores: Floats, normal: Floats, hits: Floats, weights: Floats, regions: Floats, merged: NDArray[np.bool_]
 ) -> Sweep:
-    """Make a sweep from counts of normal items, shape (..., D); the other arguments as in Sweep.
+    """Make a sweep from counts per bin.
 
-    Unlike `sweep`, it takes bins without anomalous items and resamples in which one kind is missing.
+    Unlike `sweep`, it accepts bins without anomalous items and resamples in which one kind is missing.
+
+    Args:
+        scores: Lowest score of each bin, falling, shape (D,).
+        normal: Normal items in each bin, shape (..., D).
+        hits: Anomalous items in each bin, shape (..., D).
+        weights: Sum of 1/|region| over the anomalous items in each bin, shape (..., D).
+        regions: K, all anomalous regions, shape (..., 1).
+        merged: Whether the bin holds several scores, shape (D,).
     """
     flagged = np.cumsum(normal, axis=-1)
     return Sweep(scores, hits, weights, flagged - normal, flagged, flagged[..., -1:], regions, merged)
 
 
 def auroc(steps: Sweep) -> Floats:
-    """Area under the ROC curve, shape (...): the chance that an anomalous item outranks a normal one; a tie is half.
+    """Compute the area under the ROC curve: the chance that an anomalous item outranks a normal one; ties count half.
 
-    NaN for a resample without normal or without anomalous items.
+    Returns:
+        Figures in [0, 1], shape (...); NaN for a resample without normal or without anomalous items.
     """
     pairs_lost = (steps.hits * (steps.false_before + steps.false_after) / 2).sum(axis=-1)
     return 1 - ratio(pairs_lost, steps.hits.sum(axis=-1) * steps.normals[..., 0])
 
 
 def average_precision(steps: Sweep) -> Floats:
-    """Mean precision over the anomalous items, each read at its own score, shape (...).
+    """Compute the mean precision over the anomalous items, each at its own score.
 
-    That is the step-wise sum of scikit-learn, not the trapezoid, which flatters a detector with few distinct scores.
-    Inside a step that merges several scores the precision is read at its middle. NaN without anomalous items.
+    This is the step-wise sum of scikit-learn, not the trapezoid, which flatters a detector with few distinct scores.
+    In a step that merges several scores, the precision is taken at its middle.
+
+    Returns:
+        Figures in [0, 1], shape (...); NaN for a resample without anomalous items.
     """
     part = np.where(steps.merged, 0.5, 1.0)
     true = np.cumsum(steps.hits, axis=-1) - (1 - part) * steps.hits
@@ -104,13 +116,13 @@ def average_precision(steps: Sweep) -> Floats:
 
 
 def f1(steps: Sweep) -> Floats:
-    """F1 after each step, shape (..., D): 2 TP / (P + TP + FP). The best F1 over all thresholds is its maximum."""
+    """Compute F1 = 2 TP / (P + TP + FP) after each step, shape (..., D); its maximum is the best F1."""
     true = np.cumsum(steps.hits, axis=-1)
     return ratio(2 * true, true[..., -1:] + true + steps.false_after, empty=0)
 
 
 def ratio(numerator: Floats, denominator: Floats, *, empty: float = np.nan) -> Floats:
-    """Divide; `empty` where the denominator is 0."""
+    """Divide arrays of shapes that broadcast; the result is `empty` where the denominator is 0."""
     out = np.full(np.broadcast_shapes(numerator.shape, denominator.shape), empty, dtype=np.float64)
     return np.divide(numerator, denominator, out=out, where=denominator != 0)
 

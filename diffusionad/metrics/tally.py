@@ -1,7 +1,7 @@
-"""All pixels of a data set counted over the 65,536 values of float16: one pass, no sort, memory that does not grow.
+"""Count all pixels of a data set over the 65,536 values of float16: in one pass, without a sort, in constant memory.
 
-For maps stored as float16, as stage `evaluate` stores them, every figure is exact. Other maps are rounded to float16,
-which lets pixels of nearly one score tie; `tie_bounds` tells within what a figure lies, whatever was rounded away.
+For maps stored as float16, as by stage `evaluate`, every figure is exact. Other maps are rounded to float16, which
+makes nearly equal scores tie; `tie_bounds` bounds each figure over all ways to break these ties.
 """
 
 from typing import NamedTuple
@@ -23,30 +23,37 @@ class Tally(NamedTuple):
     normal: NDArray[np.int64]
     """Normal pixels of each code, shape (65536,)."""
     hits: NDArray[np.int64]
-    """Anomalous pixels."""
+    """Anomalous pixels of each code, shape (65536,)."""
     weights: Floats
-    """Sum of 1/|region| over the anomalous pixels."""
+    """Sum of 1/|region| over the anomalous pixels of each code, shape (65536,)."""
     regions: int
+    """Number of anomalous regions."""
 
 
-class Bounds(NamedTuple):
-    """Where a figure lies, however ties are broken."""
+class FigureBounds(NamedTuple):
+    """The lowest and highest value of a figure over all ways to break ties."""
 
     low: float
     high: float
 
 
 class TieBounds(NamedTuple):
-    """Bounds of the figures over the unrounded scores."""
+    """Bounds of the pixel-level figures of the unrounded scores."""
 
-    auroc: Bounds
-    ap: Bounds
-    pro: Bounds
-    f1: Bounds
+    auroc: FigureBounds
+    ap: FigureBounds
+    pro: FigureBounds
+    f1: FigureBounds
 
 
 def codes(scores: NDArray[np.floating]) -> NDArray[np.uint16]:
     """Number the values of float16 from the lowest to the highest; -0 counts as 0.
+
+    Args:
+        scores: Finite numbers, any shape; rounded to float16.
+
+    Returns:
+        Codes in 0 .. 65535, rising with the score, in the shape of `scores`.
 
     Raises:
         ValueError: If a score is beyond the range of float16, 65504.
@@ -64,7 +71,14 @@ def codes(scores: NDArray[np.floating]) -> NDArray[np.uint16]:
 
 
 def values(numbers: NDArray[np.integer]) -> Floats:
-    """The scores behind codes."""
+    """Return the scores of codes: the inverse of `codes`.
+
+    Args:
+        numbers: Codes in 0 .. 65535, any shape.
+
+    Returns:
+        Scores in the shape of `numbers`.
+    """
     bits = numbers.astype(np.uint16)
     return np.where(bits & SIGN, bits ^ SIGN, ~bits).astype(np.uint16).view(np.float16).astype(np.float64)
 
@@ -72,8 +86,12 @@ def values(numbers: NDArray[np.integer]) -> Floats:
 def tally(maps: Maps, masks: Masks) -> Tally:
     """Count the pixels of all images; one image is in memory at a time.
 
+    Args:
+        maps: Anomaly maps, shape (H, W) each.
+        masks: Masks of the maps, bool, shape (H, W) each.
+
     Raises:
-        ValueError: As split_pixels, or if a score is beyond the range of float16.
+        ValueError: Same as `split_pixels`, or if a score is beyond the range of float16.
     """
     normal, hits = np.zeros(VALUES, np.int64), np.zeros(VALUES, np.int64)
     weights, regions = np.zeros(VALUES), 0
@@ -88,7 +106,7 @@ def tally(maps: Maps, masks: Masks) -> Tally:
 
 
 def sweep_tally(counts: Tally) -> Sweep:
-    """Rank the counted pixels, exactly as `sweep_pixels` ranks the same maps in float16.
+    """Rank the counted pixels, with the same result as `sweep_pixels` on the same maps in float16.
 
     Raises:
         ValueError: If there is no normal or no anomalous pixel.
@@ -114,21 +132,21 @@ def sweep_tally(counts: Tally) -> Sweep:
 
 
 def tie_bounds(steps: Sweep, fpr_limit: float) -> TieBounds:
-    """Bound the figures over unrounded scores: in each tie, all anomalous pixels first, or all of them last.
+    """Bound the figures of unrounded scores: in each tie, all anomalous pixels first, or all of them last.
 
     Args:
-        steps: Of rounded scores.
-        fpr_limit: As in `pro`.
+        steps: The sweep of the rounded scores.
+        fpr_limit: Largest false positive rate of the PRO curve, in (0, 1].
     """
     first = steps._replace(false_after=steps.false_before)
     last = steps._replace(false_before=steps.false_after)
     true_after = np.cumsum(steps.hits)
-    # The precision read at the first pixel of a tie is the lowest if normal ones went before it.
+    # The precision at the first anomalous pixel of a tie is the lowest if the normal ones come before it.
     first_hit = true_after - steps.hits + 1
     ap_low = (steps.hits * first_hit / (first_hit + steps.false_after)).sum() / true_after[-1]
     return TieBounds(
-        auroc=Bounds(float(auroc(last)), float(auroc(first))),
-        ap=Bounds(float(ap_low), float(average_precision(first))),
-        pro=Bounds(float(pro(last, fpr_limit)), float(pro(first, fpr_limit))),
-        f1=Bounds(float(f1(last).max()), float(f1(first).max())),
+        auroc=FigureBounds(float(auroc(last)), float(auroc(first))),
+        ap=FigureBounds(float(ap_low), float(average_precision(first))),
+        pro=FigureBounds(float(pro(last, fpr_limit)), float(pro(first, fpr_limit))),
+        f1=FigureBounds(float(f1(last).max()), float(f1(first).max())),
     )

@@ -1,6 +1,6 @@
-"""From a score to a verdict: an image is flagged as anomalous if its score is at or above the threshold.
+"""The threshold of the verdict: an image is flagged as anomalous if its score is at or above it.
 
-The threshold is chosen on normal images of the validation set alone; the test set only tells what it came to.
+The threshold is chosen on normal images of the validation set only; the test set only measures its effect.
 """
 
 import math
@@ -14,7 +14,7 @@ from diffusionad.metrics.sweep import Floats
 
 
 class OperatingPoint(NamedTuple):
-    """What a threshold does on a test set; a share of nothing is None."""
+    """The effect of a threshold on a test set; a share of nothing is None."""
 
     threshold: float
     precision: float | None
@@ -35,16 +35,16 @@ def calibrate_threshold(normal_scores: ArrayLike, false_alarm_rate: float) -> fl
     """Find the lowest threshold that flags a new normal image with a chance of at most false_alarm_rate.
 
     That is a split-conformal quantile: of n validation scores at most floor(rate (n + 1)) - 1 lie at or above the
-    threshold, and the promise holds on average over validation sets if new images come from the same source. If n is
+    threshold, and the guarantee holds on average over validation sets if new images come from the same source. If n is
     too small for the rate (n + 1 < 1 / rate), the threshold lies just above the highest score and the chance is
     at most 1 / (n + 1).
 
     Args:
         normal_scores: Scores of normal validation images, shape (n,).
-        false_alarm_rate: In [0, 1).
+        false_alarm_rate: Largest share of normal images that may be flagged, in [0, 1).
 
     Returns:
-        A number that float32 holds exactly, so that a comparison with a score comes out the same in float32 and
+        A number that float32 represents exactly, so that comparing it with a score gives the same result in float32 and
         float64.
 
     Raises:
@@ -66,12 +66,12 @@ def calibrate_threshold(normal_scores: ArrayLike, false_alarm_rate: float) -> fl
 
 
 def operating_point(labels: ArrayLike, scores: ArrayLike, threshold: float) -> OperatingPoint:
-    """Count verdicts: score >= threshold is flagged.
+    """Count verdicts; an image is flagged if score >= threshold.
 
     Args:
         labels: 0 or 1, shape (images,).
         scores: Finite numbers, shape (images,).
-        threshold: In the units of the scores.
+        threshold: A number in the units of the scores.
 
     Raises:
         ValueError: If there is no image, shapes differ, a label is neither 0 nor 1, or a score or the threshold is

@@ -1,1 +1,1 @@
-"""The networks: weights, without a process."""
+"""The neural networks, without the diffusion process."""

@@ -1,7 +1,7 @@
-"""A plain autoencoder, the paper's first rival of the diffusion (Table VII) and the generator of DRAEM.
+"""A plain autoencoder, the first alternative to diffusion that the paper compares with (Table VII).
 
-DRAEM's reconstructive sub-network (arXiv:2108.07610): a bottleneck and no skip connections, so that what the training
-images never showed does not pass.
+It is DRAEM's reconstructive sub-network (arXiv:2108.07610): a bottleneck without skip connections, which lets only
+what the training images showed pass.
 """
 
 from itertools import pairwise
@@ -19,12 +19,17 @@ class AutoencoderConfig(Section):
 
     base_channels: int = Field(gt=0, description="channels of the first level; DRAEM has 128")
     channel_multipliers: tuple[PositiveInt, ...] = Field(
-        min_length=2, description="channels of each level, in base_channels"
+        min_length=2, description="channels of each level, as a multiple of base_channels"
     )
 
 
 class Autoencoder(nn.Module):
-    """Images of shape (B, C, H, W) -> reconstructions of the same shape, unbounded."""
+    """Maps images of shape (B, C, H, W) to reconstructions of the same shape, with unbounded values.
+
+    Args:
+        config: Widths of the levels.
+        image_channels: C.
+    """
 
     def __init__(self, config: AutoencoderConfig, image_channels: int) -> None:
         super().__init__()
@@ -36,7 +41,14 @@ class Autoencoder(nn.Module):
         self.last = nn.Conv2d(widths[0], image_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Squeeze images through the bottleneck."""
+        """Reconstruct images x through the bottleneck.
+
+        Args:
+            x: Images, shape (B, C, H, W); H and W are divisible by 2 to the number of levels minus 1.
+
+        Returns:
+            Reconstructions, shape (B, C, H, W), unbounded.
+        """
         for level, block in enumerate(self.encoder):
             x = block(F.max_pool2d(x, 2) if level else x)
         for block in self.decoder:

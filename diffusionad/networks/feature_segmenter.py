@@ -1,7 +1,8 @@
-"""The segmentation sub-network over learned features: where an image differs from its reconstruction, and how.
+"""The segmentation sub-network on learned features: where an image differs from its reconstruction, and how.
 
-The paper's segmenter (DiffusionAD, section IV-C) sees pixels, and learns from few images to look past the
-reconstruction. This one sees the maps that a frozen network makes of both, and the absolute difference of the maps.
+The paper's segmenter (DiffusionAD, section IV-C) takes pixels, and with few images it learns to ignore the
+reconstruction. This one takes feature maps of a frozen network for the image, and their absolute difference to those of
+the reconstruction.
 """
 
 import torch
@@ -14,7 +15,7 @@ from diffusionad.networks.segmenter import double_conv
 from diffusionad.section import Section
 
 SEEN = (0, 1, 2, 4)
-"""The stages of EfficientNet-Lite0 that are looked at: the last ones at 1/2, 1/4, 1/8 and 1/16 of the image's side."""
+"""The stages of EfficientNet-Lite0 that are used: the last ones at 1/2, 1/4, 1/8 and 1/16 of the image's side."""
 
 
 class FeatureSegmenterConfig(Section):
@@ -26,9 +27,9 @@ class FeatureSegmenterConfig(Section):
 
 
 class FeatureSegmenter(nn.Module):
-    """(image, reconstruction) -> mask logits; above 0 means more likely anomalous than not.
+    """Maps (image, reconstruction) to mask logits; above 0 means more likely anomalous than not.
 
-    The encoder takes no gradient and passes none on: the reconstruction learns from its own loss alone.
+    The encoder takes no gradient and passes none on: the reconstruction learns from its own loss only.
     """
 
     def __init__(self, config: FeatureSegmenterConfig) -> None:
@@ -44,7 +45,15 @@ class FeatureSegmenter(nn.Module):
         self.last = nn.Conv2d(config.widths[0], 4, 3, padding=1)
 
     def forward(self, image: Tensor, reconstruction: Tensor) -> Tensor:
-        """Mask logits (B, 1, H, W) for images and reconstructions in [0, 1], (B, 3, H, W), H and W even."""
+        """Compute mask logits.
+
+        Args:
+            image: RGB in [0, 1], shape (B, 3, H, W), H and W even.
+            reconstruction: RGB in [0, 1], shape (B, 3, H, W).
+
+        Returns:
+            Mask logits, shape (B, 1, H, W).
+        """
         with torch.no_grad():
             maps = self.encoder(torch.cat([image, reconstruction]))
         x: Tensor | None = None

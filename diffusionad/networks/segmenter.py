@@ -1,4 +1,4 @@
-"""The segmentation sub-network: a U-Net over an image and its reconstruction (DiffusionAD, section IV-C).
+"""The segmentation sub-network: a U-Net on an image and its reconstruction (DiffusionAD, section IV-C).
 
 Its shape is that of DRAEM's discriminative sub-network (arXiv:2108.07610), with one output channel.
 """
@@ -18,13 +18,20 @@ class SegmenterConfig(Section):
 
     base_channels: int = Field(gt=0, description="channels of the first level; the paper has 64")
     channel_multipliers: tuple[PositiveInt, ...] = Field(
-        min_length=2, description="channels of each level, in base_channels"
+        min_length=2, description="channels of each level, as a multiple of base_channels"
     )
-    stem: int = Field(gt=0, description="pixels a side that are folded into channels; 1 folds none, as the paper")
+    stem: int = Field(
+        gt=0, description="side of the squares that are folded into channels, px; 1 folds none, as in the paper"
+    )
 
 
 class Segmenter(nn.Module):
-    """(image, reconstruction) -> mask logits of shape (B, 1, H, W); above 0 means more likely anomalous than not."""
+    """Maps (image, reconstruction) to mask logits; above 0 means more likely anomalous than not.
+
+    Args:
+        config: Widths of the levels.
+        inputs: Channels of image and reconstruction together.
+    """
 
     def __init__(self, config: SegmenterConfig, inputs: int) -> None:
         super().__init__()
@@ -43,7 +50,14 @@ class Segmenter(nn.Module):
         self.last = nn.Conv2d(channels, config.stem**2, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Mask logits for the channel-wise stack of image and reconstruction, shape (B, inputs, H, W)."""
+        """Compute mask logits.
+
+        Args:
+            x: Image and reconstruction stacked along the channels, shape (B, inputs, H, W).
+
+        Returns:
+            Mask logits, shape (B, 1, H, W).
+        """
         x = F.pixel_unshuffle(x, self.stem)
         skips = []
         for level, block in enumerate(self.encoder):
@@ -62,5 +76,5 @@ def _conv(inputs: int, outputs: int) -> nn.Sequential:
 
 
 def double_conv(inputs: int, outputs: int) -> nn.Sequential:
-    """Two 3 x 3 convolutions, each with batch normalisation and ReLU."""
+    """Build two 3 x 3 convolutions, each with batch normalisation and ReLU: (B, inputs, H, W) to (B, outputs, H, W)."""
     return nn.Sequential(*_conv(inputs, outputs), *_conv(outputs, outputs))

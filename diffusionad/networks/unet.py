@@ -1,8 +1,8 @@
 """The denoiser: a U-Net with time embedding (Dhariwal and Nichol, arXiv:2105.05233; DiffusionAD, section IV-B).
 
-Residual blocks, attention at the resolutions that the config names, and BigGAN-style changes of resolution inside a
-residual block. A stem of s > 1 folds s x s pixels into channels and back, which makes a small net fast on a CPU; the
-paper has s = 1.
+It has residual blocks, attention at the resolutions that the config names, and BigGAN-style changes of resolution
+inside residual blocks. A stem of s > 1 folds s x s pixels into channels and back, which makes a small net fast on a
+CPU; the paper has s = 1.
 """
 
 import math
@@ -20,7 +20,7 @@ from diffusionad.section import Section
 M = TypeVar("M", bound=nn.Module)
 
 Shifts = Mapping[nn.Module, Tensor]
-"""What a timestep adds inside each residual block, shape (B, channels of the block) each."""
+"""The term that a timestep adds in each residual block, shape (B, channels of the block) each."""
 
 
 class UNetConfig(Section):
@@ -28,25 +28,25 @@ class UNetConfig(Section):
 
     base_channels: int = Field(gt=0, description="channels of the first level; the paper has 128")
     channel_multipliers: tuple[PositiveInt, ...] = Field(
-        min_length=1, description="channels of each level, in base_channels"
+        min_length=1, description="channels of each level, as a multiple of base_channels"
     )
-    num_res_blocks: int = Field(gt=0, description="residual blocks a level on the way down; one more on the way up")
-    attention_resolutions: tuple[int, ...] = Field(description="widths of feature maps, in pixels, that get attention")
+    num_res_blocks: int = Field(gt=0, description="residual blocks per level on the way down; one more on the way up")
+    attention_resolutions: tuple[int, ...] = Field(description="widths of the feature maps with attention, px")
     num_heads: int = Field(gt=0, description="heads of each attention block")
     norm_groups: int = Field(gt=0, description="groups of each GroupNorm; must divide all channel counts")
-    dropout: float = Field(ge=0, lt=1, description="share of the features left out in training; the paper has 0")
-    stem: int = Field(gt=0, description="pixels a side that are folded into channels; 1 folds none")
+    dropout: float = Field(ge=0, lt=1, description="share of the features dropped in training; the paper has 0")
+    stem: int = Field(gt=0, description="side of the squares that are folded into channels, px; 1 folds none")
 
 
 class UNet(nn.Module):
-    """epsilon_theta: (x_t, t) -> epsilon_hat.
+    """epsilon_theta: maps (x_t, t) to epsilon_hat.
 
-    A fresh net predicts exactly zero: its last convolution, as every residual branch, starts at zero.
+    A new net predicts exactly zero: its last convolution, like every residual branch, starts at zero.
 
     Args:
-        config: Its shape.
-        image_channels: C, of the images and of the noise.
-        image_width: In pixels; decides which levels have attention.
+        config: Widths, depths and attention.
+        image_channels: C, the channels of the images and of the noise.
+        image_width: Width of the images, px; it decides which levels have attention.
 
     Raises:
         ValueError: If norm_groups or num_heads does not divide a channel count, or base_channels is odd.
@@ -102,16 +102,24 @@ class UNet(nn.Module):
         )
 
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
-        """Predict the noise in x_t of shape (B, C, H, W) at timesteps t of shape (B,)."""
+        """Predict the noise in images.
+
+        Args:
+            x_t: Noised images, shape (B, C, H, W).
+            t: Timesteps, shape (B,), int64.
+
+        Returns:
+            epsilon_hat, shape (B, C, H, W).
+        """
         return self.predict(x_t, self.shifts(t.to(x_t.device), x_t.dtype))
 
     def shifts(self, t: Tensor, dtype: torch.dtype) -> Shifts:
-        """All that timesteps t of shape (B,) do to the net; for fixed timesteps it is worked out once."""
+        """Compute the whole effect of timesteps t, shape (B,), on the net; for fixed timesteps, once is enough."""
         embedding = self.time(time_embedding(t, self.time_channels).to(dtype))  # (B, 4 base)
         return {block: block.time(F.silu(embedding)) for block in self.modules() if isinstance(block, ResBlock)}
 
     def predict(self, x_t: Tensor, shifts: Shifts) -> Tensor:
-        """Predict the noise in x_t of shape (B, C, H, W), given the shifts of its timesteps."""
+        """Predict epsilon_hat, shape (B, C, H, W), for x_t of the same shape, given the shifts of its timesteps."""
         h = self.first(F.pixel_unshuffle(x_t, self.stem))
         skips = [h]
         for block in self.down:
@@ -134,7 +142,7 @@ class UNet(nn.Module):
 class ResBlock(nn.Module):
     """Two normalised convolutions with the time embedding added between them, around a skip connection.
 
-    With `resample` the map is halved (2 x 2 mean) or doubled (nearest) before the first convolution and on the skip.
+    With `resample`, the map is halved (2 x 2 mean) or doubled (nearest) before the first convolution and on the skip.
     """
 
     def __init__(
@@ -156,7 +164,7 @@ class ResBlock(nn.Module):
         self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
 
     def forward(self, x: Tensor, shifts: Shifts) -> Tensor:
-        """Transform features x (B, inputs, H, W), given what the timesteps add."""
+        """Transform features x, shape (B, inputs, H, W), with the shifts of the timesteps."""
         h = F.silu(self.norm_1(x))
         if self.resample == "down":
             h, x = F.avg_pool2d(h, 2), F.avg_pool2d(x, 2)
@@ -179,7 +187,7 @@ class Attention(nn.Module):
         self.out = _zero(nn.Conv1d(channels, channels, 1))
 
     def forward(self, x: Tensor, _shifts: Shifts) -> Tensor:
-        """Mix features x (B, C, H, W) over all pixels; the timestep adds nothing here."""
+        """Mix features x, shape (B, C, H, W), over all pixels; the timestep has no effect here."""
         batch, channels, _, _ = x.shape
         qkv = self.to_qkv(self.norm(x).flatten(2))  # (B, 3 C, H W)
         # Each head holds its own q, k and v side by side, as in the reference's checkpoints.
@@ -191,7 +199,7 @@ class Attention(nn.Module):
 
 
 class _Steps(nn.ModuleList):
-    """Blocks in a row that all get what the timesteps add."""
+    """A sequence of blocks that all get the shifts of the timesteps."""
 
     def forward(self, x: Tensor, shifts: Shifts) -> Tensor:
         for block in self:
@@ -200,14 +208,14 @@ class _Steps(nn.ModuleList):
 
 
 def time_embedding(t: Tensor, channels: int) -> Tensor:
-    """Sines and cosines of t at geometrically spaced frequencies, float32.
+    """Compute sines and cosines of t at geometrically spaced frequencies.
 
     Args:
         t: Timesteps, shape (B,).
-        channels: Of the embedding; even.
+        channels: Channels of the embedding, even.
 
     Returns:
-        Shape (B, channels), sines first.
+        float32 in [-1, 1], shape (B, channels), sines first.
     """
     half = channels // 2
     frequencies = torch.exp(-math.log(10_000) / half * torch.arange(half, device=t.device, dtype=torch.float32))
@@ -225,7 +233,7 @@ def _check(config: UNetConfig) -> None:
     if config.base_channels % 2:
         raise ValueError(f"model.unet: base_channels = {config.base_channels} is odd; sine and cosine need half each")
     levels = [config.base_channels * multiplier for multiplier in config.channel_multipliers]
-    # The first convolution has base_channels, which a multiplier need not repeat.
+    # The first convolution has base_channels, which need not be the width of a level.
     needs = {
         "norm_groups": (config.norm_groups, [config.base_channels, *levels]),
         "num_heads": (config.num_heads, levels),

@@ -1,1 +1,1 @@
-"""Synthetic anomalies: where not (foreground), where (perlin, thin, shapes), what (appearance), together (blend)."""
+"""Synthetic anomalies: masks (perlin, thin, shapes), their appearance (textures, alterations), and blending."""

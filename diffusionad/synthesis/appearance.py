@@ -1,25 +1,27 @@
-"""What: the look of an anomaly, A of eq. (12)."""
+"""The appearance of an anomaly: A of eq. (12)."""
 
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from diffusionad.section import Section, UnitRange
+from diffusionad.ranges import UnitRange
+from diffusionad.section import Section
 from diffusionad.synthesis.alterations import AlterationsConfig, move, smear, stain, warp
 from diffusionad.synthesis.augmenters import AugmentersConfig, augment
+from diffusionad.synthesis.draws import Weights, weighted_choice
 from diffusionad.synthesis.fields import smooth_field
 from diffusionad.synthesis.textures import Textures
 
 ALTERATIONS = {"moved": move, "warped": warp, "smeared": smear, "stained": stain}
-"""By the names of their weights."""
+"""Functions by the name of their weight."""
 
 PASTED = ("texture", "itself", "moved")
-"""Sources that put something else in the place of what was there; the others change it."""
+"""Sources that replace the content of the image; the others modify it."""
 
 
-class AppearanceWeights(Section):
+class AppearanceWeights(Weights):
     """How often each source is drawn, relative to the others."""
 
     texture: float = Field(ge=0, description="a foreign texture, augmented")
@@ -30,19 +32,13 @@ class AppearanceWeights(Section):
     smeared: float = Field(ge=0, description="the normal image, its texture gone")
     stained: float = Field(ge=0, description="the normal image, tinted")
 
-    @model_validator(mode="after")
-    def _some_source(self) -> Self:
-        if sum(self.model_dump().values()) <= 0:
-            raise ValueError("at least one weight must be above 0")
-        return self
-
 
 class ShadeConfig(Section):
     """Part `appearance.shade`: cracks and dead areas are mostly a change of brightness."""
 
-    dark_probability: float = Field(ge=0, le=1, description="darker; else brighter")
-    strength: UnitRange = Field(description="way to black or white, 1 is all the way")
-    unevenness: float = Field(ge=0, le=1, description="part of the strength that varies over the image")
+    dark_probability: float = Field(ge=0, le=1, description="probability of darker; otherwise brighter")
+    strength: UnitRange = Field(description="weight of black or white; 1 replaces the image")
+    unevenness: float = Field(ge=0, le=1, description="fraction of the strength that varies over the image")
     cells: int = Field(ge=1, description="scale of that variation: grid cells along each side")
 
 
@@ -57,31 +53,29 @@ class AppearanceConfig(Section):
 
 
 class Appearance(NamedTuple):
-    """What an anomaly looks like."""
+    """The appearance of an anomaly."""
 
     image: NDArray[np.float32]
     """A of eq. (12), in [0, 1], shape (H, W, 3)."""
     is_pasted: bool
-    """Of a source in `PASTED`."""
+    """Whether its source is one of `PASTED`."""
 
 
 def draw_appearance(
     config: AppearanceConfig, normal: NDArray[np.float32], textures: Textures, rng: np.random.Generator
 ) -> Appearance:
-    """Draw the look of an anomaly for the whole image; the mask later decides where it shows.
+    """Draw the appearance of an anomaly for the whole image; the mask decides later where it shows.
 
     Args:
-        config: The numbers.
-        normal: The image, in [0, 1], shape (H, W, 3).
+        config: Settings of the sources.
+        normal: The normal image, RGB float32 in [0, 1], shape (H, W, 3).
         textures: Foreign textures of the same size.
         rng: Source of the draws.
 
-    Deviation: where the normal image is grey, so is the appearance. The authors paste coloured textures even there,
-    which teaches a network that colour is the anomaly.
+    Deviation: the appearance for a grey image is grey. The authors paste coloured textures even there, which teaches a
+    network that colour is the anomaly.
     """
-    weights = config.weights.model_dump()
-    shares = np.asarray(list(weights.values()))
-    source = list(weights)[rng.choice(len(weights), p=shares / shares.sum())]
+    source = weighted_choice(config.weights, rng)
     if source == "texture":
         appearance = augment(config.augmenters, textures.draw(rng), rng)
     elif source == "itself":
@@ -94,9 +88,17 @@ def draw_appearance(
 
 
 def shuffle_strips(image: NDArray[np.float32], strips: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Cut into vertical strips, put the shuffled even ones before the shuffled odd ones; then shuffle the rows' strips.
+    """Shuffle vertical strips, all even ones before all odd ones; then shuffle horizontal strips.
 
     Every row gets the same order of columns. No pixel is lost or repeated.
+
+    Args:
+        image: Shape (H, W, 3).
+        strips: Number of strips along each side.
+        rng: Source of the draws.
+
+    Returns:
+        The same pixels in another order, shape (H, W, 3).
     """
     columns = np.array_split(np.arange(image.shape[1]), strips)
     rows = np.array_split(np.arange(image.shape[0]), strips)
@@ -107,7 +109,16 @@ def shuffle_strips(image: NDArray[np.float32], strips: int, rng: np.random.Gener
 
 
 def shade(config: ShadeConfig, image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Move the image towards black or white, unevenly."""
+    """Move the image unevenly towards black or white.
+
+    Args:
+        config: Direction, strength and scale.
+        image: RGB float32 in [0, 1], shape (H, W, 3).
+        rng: Source of the draws.
+
+    Returns:
+        float32 in [0, 1], shape (H, W, 3).
+    """
     target = np.float32(0 if rng.random() < config.dark_probability else 1)
     size = (image.shape[0], image.shape[1])
     evenness = 1 - np.float32(config.unevenness) * smooth_field(rng, size, (config.cells, config.cells))

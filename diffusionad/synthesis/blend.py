@@ -1,4 +1,4 @@
-"""Together: blend a normal image with an anomaly, DiffusionAD (arXiv:2303.08730), eq. (12)."""
+"""Blend a normal image with an anomaly: DiffusionAD (arXiv:2303.08730), eq. (12)."""
 
 from typing import NamedTuple
 
@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy import ndimage
 
-from diffusionad.section import PositiveRange, Section, UnitRange
+from diffusionad.ranges import PositiveRange, UnitRange
+from diffusionad.section import Section
 from diffusionad.synthesis.appearance import AppearanceConfig, draw_appearance
 from diffusionad.synthesis.masks import MasksConfig, draw_mask
-from diffusionad.synthesis.seamless import sew
+from diffusionad.synthesis.seamless import seamless_blend
 from diffusionad.synthesis.textures import Textures, TexturesConfig
 
 
@@ -19,11 +20,17 @@ class SynthesisConfig(Section):
 
     opacity: UnitRange = Field(description="beta of eq. (12): weight of the normal image inside the mask")
     soft_edge_probability: float = Field(
-        ge=0, le=1, description="anomalies that fade in from their border; the others end at it sharply, as the paper's"
+        ge=0,
+        le=1,
+        description="probability that an anomaly fades in from its border; else the border is sharp, as in the paper",
     )
-    soft_edge_fraction: PositiveRange = Field(description="width in which they fade in, of the image's shorter side")
+    soft_edge_fraction: PositiveRange = Field(
+        description="width of the fade, as a fraction of the image's shorter side"
+    )
     seamless_probability: float = Field(
-        ge=0, le=1, description="pasted appearances that are sewn in by their gradients (`seamless`); 0 as the paper"
+        ge=0,
+        le=1,
+        description="probability that a pasted appearance is blended by gradients (`seamless`); 0 in the paper",
     )
     masks: MasksConfig
     appearance: AppearanceConfig
@@ -39,7 +46,7 @@ class Synthetic(NamedTuple):
     """M of eq. (12), shape (H, W), never empty."""
 
 
-def synthesize(
+def draw_anomaly(
     config: SynthesisConfig,
     normal: NDArray[np.float32],
     foreground: NDArray[np.bool_],
@@ -49,9 +56,9 @@ def synthesize(
     """Put one anomaly into a normal image.
 
     Args:
-        config: The settings.
+        config: Settings of the anomaly.
         normal: N of eq. (12): RGB float32 in [0, 1], shape (H, W, 3). Outside the mask it is returned bit for bit.
-        foreground: Where the anomaly may lie, shape (H, W).
+        foreground: Where the anomaly may lie, bool, shape (H, W).
         textures: Foreign textures of the image's size.
         rng: Source of all draws (`diffusionad.synthesis.draws.item_generator`).
 
@@ -67,21 +74,21 @@ def synthesize(
     if rng.random() < config.soft_edge_probability:
         width_px = rng.uniform(*config.soft_edge_fraction) * min(mask.shape)
         appearance = _faded(normal, mask, appearance, width_px)
-    # The last draw, and of pasted ones alone: sewing leaves nothing of a change of brightness or colour.
+    # The last draw, and for pasted ones only: seamless blending would undo a change of brightness or colour.
     if is_pasted and rng.random() < config.seamless_probability:
-        appearance = sew(normal, mask, appearance)
-    return Synthetic(blend(normal, mask, appearance, opacity), mask)
+        appearance = seamless_blend(normal, mask, appearance)
+    return Synthetic(blend_anomaly(normal, mask, appearance, opacity), mask)
 
 
-def blend(
+def blend_anomaly(
     normal: NDArray[np.float32], mask: NDArray[np.bool_], appearance: NDArray[np.float32], opacity: float
 ) -> NDArray[np.float32]:
     """Compute S = (1 - M) N + (1 - beta) M A + beta M N, eq. (12).
 
     Args:
         normal: N, float32, shape (H, W, 3).
-        mask: M, shape (H, W).
-        appearance: A, shape (H, W, 3).
+        mask: M, bool, shape (H, W).
+        appearance: A, float32, shape (H, W, 3).
         opacity: beta in [0, 1]; 1 leaves the image as it is.
 
     Returns:
@@ -95,9 +102,9 @@ def blend(
 def _faded(
     normal: NDArray[np.float32], mask: NDArray[np.bool_], appearance: NDArray[np.float32], width_px: float
 ) -> NDArray[np.float32]:
-    """The appearance where it is `width_px` from the mask's border, on the way to the normal image before.
+    """Fade the appearance in over the first `width_px` pixels inside the mask's border.
 
-    A network that is shown sharp borders only learns to look for borders.
+    A network that sees only sharp borders learns to look for borders.
     """
     inside = ndimage.distance_transform_edt(mask)
     share = np.minimum(inside / max(width_px, 1), 1).astype(np.float32)[..., None]

@@ -1,4 +1,4 @@
-"""Smooth random fields: cheap local variation."""
+"""Smooth random fields, for cheap local variation."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ def smooth_field(rng: np.random.Generator, size: tuple[int, int], cells: tuple[i
 
 
 def _interpolation(length: int, cells: int) -> NDArray[np.float32]:
-    """Weights of the knots at each pixel; every row sums to 1."""
+    """Return the weights of the knots at each pixel, shape (length, cells + 1); every row sums to 1."""
     position = np.linspace(0, cells, length, dtype=np.float32)[:, None]
     distance = np.abs(position - np.arange(cells + 1, dtype=np.float32))
     return np.asarray(np.maximum(1 - distance, 0), np.float32)

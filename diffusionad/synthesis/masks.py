@@ -1,30 +1,23 @@
-"""Where: draw one mask from one of four families."""
-
-from typing import Self
+"""Draw the mask of an anomaly from one of four families."""
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from diffusionad.section import Section
+from diffusionad.synthesis.draws import Weights, weighted_choice
 from diffusionad.synthesis.perlin import PerlinConfig, perlin_mask
 from diffusionad.synthesis.shapes import BlobsConfig, ShapesConfig, blob_mask, shape_mask
 from diffusionad.synthesis.thin import ThinConfig, thin_mask
 
 
-class MaskWeights(Section):
+class MaskWeights(Weights):
     """How often each family is drawn, relative to the others."""
 
     perlin: float = Field(ge=0)
     thin: float = Field(ge=0)
     shapes: float = Field(ge=0)
     blobs: float = Field(ge=0)
-
-    @model_validator(mode="after")
-    def _some_family(self) -> Self:
-        if sum(self.model_dump().values()) <= 0:
-            raise ValueError("at least one weight must be above 0")
-        return self
 
 
 class MasksConfig(Section):
@@ -40,24 +33,22 @@ class MasksConfig(Section):
 def draw_mask(config: MasksConfig, foreground: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
     """Draw M of eq. (12) inside the foreground.
 
-    Where Perlin noise finds no pixel of the foreground in all its tries, a thin mask is drawn in its place.
+    If all tries of Perlin noise are empty inside the foreground, a thin mask is drawn instead.
 
     Args:
-        config: The numbers.
-        foreground: Where anomalies may lie, shape (H, W).
+        config: Settings of the families.
+        foreground: Where anomalies may lie, bool, shape (H, W).
         rng: Source of the draws.
 
     Returns:
-        The mask, shape (H, W), never empty.
+        The mask, bool, shape (H, W), never empty.
 
     Raises:
         ValueError: If the foreground is empty.
     """
     if not foreground.any():
         raise ValueError("the foreground is empty; expected at least one pixel where an anomaly may lie")
-    weights = config.weights.model_dump()
-    shares = np.asarray(list(weights.values()))
-    family = list(weights)[rng.choice(len(weights), p=shares / shares.sum())]
+    family = weighted_choice(config.weights, rng)
     mask = perlin_mask(config.perlin, foreground, rng) if family == "perlin" else None
     if family == "shapes":
         mask = shape_mask(config.shapes, foreground, rng)

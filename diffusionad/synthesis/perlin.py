@@ -1,17 +1,18 @@
-"""Where, family 1: irregular blobs from Perlin noise, as DiffusionAD, DRAEM and MemSeg draw them."""
+"""Masks, family 1: irregular blobs from Perlin noise, as in DiffusionAD, DRAEM and MemSeg."""
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from diffusionad.section import Range, Section
+from diffusionad.ranges import Range
+from diffusionad.section import Section
 
 
 class PerlinConfig(Section):
     """Part `masks.perlin` of the synthesis settings."""
 
     max_exponent: int = Field(ge=0, le=10, description="cells are 2^i by 2^j with i, j uniform in 0..max_exponent")
-    min_cell_px: int = Field(ge=2, description="no cell is smaller; small images get fewer cells, px")
+    min_cell_px: int = Field(ge=2, description="smallest side of a cell, px; small images get fewer cells")
     rotation_deg: Range = Field(description="the noise is rotated about the centre by an angle in this range")
     threshold: float = Field(ge=0, lt=1, description="noise above it is anomalous")
     max_tries: int = Field(ge=1, description="draws of the noise before giving up")
@@ -26,19 +27,20 @@ def perlin_mask(
     the foreground's pixels only, at rotated coordinates, so that nothing is resampled.
 
     Args:
-        config: The numbers.
-        foreground: Where anomalies may lie, shape (H, W).
+        config: Settings of the noise.
+        foreground: Where anomalies may lie, bool, shape (H, W).
         rng: Source of the draws.
 
     Returns:
-        The mask, shape (H, W), not empty; None if every try was empty, which coarse noise on a small foreground can be.
+        The mask, bool, shape (H, W), not empty; None if every try was empty, which happens with coarse noise on a small
+        foreground.
 
-    Deviation: the authors draw a new angle at each try and rotate the noise image with interpolation.
+    Deviation: the authors draw a new angle at each try and rotate the image of the noise with interpolation.
     """
     size = (foreground.shape[0], foreground.shape[1])
     cells = (_draw_cells(config, size[0], rng), _draw_cells(config, size[1], rng))
     where = np.nonzero(foreground)
-    points = rotate(np.asarray(where, dtype=np.float32), size, rng.uniform(*config.rotation_deg))
+    points = rotate_points(np.asarray(where, dtype=np.float32), size, rng.uniform(*config.rotation_deg))
     for _ in range(config.max_tries):
         hit = perlin_noise(points, size, cells, rng) > config.threshold
         if hit.any():
@@ -53,8 +55,17 @@ def _draw_cells(config: PerlinConfig, length: int, rng: np.random.Generator) -> 
     return int(2 ** rng.integers(0, min(config.max_exponent, most), endpoint=True))
 
 
-def rotate(points: NDArray[np.float32], size: tuple[int, int], angle_deg: float) -> NDArray[np.float32]:
-    """Rotate points (rows, columns), shape (2, N), about the centre of an image of `size`."""
+def rotate_points(points: NDArray[np.float32], size: tuple[int, int], angle_deg: float) -> NDArray[np.float32]:
+    """Rotate points about the centre of an image.
+
+    Args:
+        points: Rows and columns in pixels, shape (2, N).
+        size: Height and width of the image in pixels.
+        angle_deg: Angle of the rotation, degrees.
+
+    Returns:
+        Rows and columns in pixels, shape (2, N).
+    """
     cos, sin = np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))
     centre = (np.asarray(size, dtype=np.float32)[:, None] - 1) / 2
     turn = np.asarray([[cos, -sin], [sin, cos]], dtype=np.float32)

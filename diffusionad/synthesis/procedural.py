@@ -1,4 +1,7 @@
-"""Textures drawn from a seed, for those who have no folder of photographs."""
+"""Procedural textures drawn from a seed, for use without a folder of photographs.
+
+Each kind takes a source of draws and (height, width) in pixels, and returns a field of shape (H, W) in [0, 1].
+"""
 
 from collections.abc import Callable
 
@@ -21,7 +24,7 @@ def draw_texture(rng: np.random.Generator, size: tuple[int, int]) -> NDArray[np.
         size: Height and width in pixels.
 
     Returns:
-        In [0, 1], shape (H, W, 3). Scales follow the size, so that a texture looks alike at every size.
+        float32 in [0, 1], shape (H, W, 3). Scales follow the size, so that a texture looks the same at every size.
     """
     field = KINDS[rng.integers(len(KINDS))](rng, size)
     colours = rng.random((3, 3))
@@ -43,14 +46,14 @@ def stripes(rng: np.random.Generator, size: tuple[int, int]) -> Field:
 
 
 def checker(rng: np.random.Generator, size: tuple[int, int]) -> Field:
-    """Alternate two values on a turned board."""
+    """Alternate two values on a rotated chequerboard."""
     fields, angle = rng.uniform(2, 12), rng.uniform(0, np.pi / 2)
     u, v = _turned(size, angle)
     return np.asarray((np.floor(u * fields) + np.floor(v * fields)) % 2, np.float32)
 
 
 def cells(rng: np.random.Generator, size: tuple[int, int]) -> Field:
-    """Divide the plane among random points: by distance to the nearest one, or one value a cell."""
+    """Divide the plane into cells around random points: distance to the nearest point, or one value per cell."""
     points = rng.random((int(rng.integers(8, 120)), 2))
     y, x = np.mgrid[0 : size[0], 0 : size[1]]
     distance, owner = cKDTree(points).query(np.stack([y / size[0], x / size[1]], axis=-1).reshape(-1, 2))
@@ -64,7 +67,7 @@ def gradient(rng: np.random.Generator, size: tuple[int, int]) -> Field:
 
 
 def speckle(rng: np.random.Generator, size: tuple[int, int]) -> Field:
-    """Scatter spots: white noise, smoothed, cut at a level."""
+    """Scatter spots: smoothed white noise, cut at a level."""
     spots = _stretch(ndimage.gaussian_filter(rng.random(size), rng.uniform(0.005, 0.03) * min(size)))
     level = rng.uniform(0.4, 0.7)
     return np.asarray(np.clip((spots - level) * 8 + 0.5, 0, 1), np.float32)

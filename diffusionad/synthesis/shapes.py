@@ -1,30 +1,33 @@
-"""Where, families 3 and 4: plain shapes and round blobs, that is stains, missing parts and cut-off ends."""
+"""Masks, families 3 and 4: plain shapes and round blobs, for stains, missing parts and cut-off ends."""
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from diffusionad.section import PositiveRange, Section, UnitRange
+from diffusionad.ranges import PositiveRange, UnitRange
+from diffusionad.section import Section
 
 
 class ShapesConfig(Section):
     """Part `masks.shapes` of the synthesis settings."""
 
-    side_fraction: PositiveRange = Field(description="each side of a rectangle or ellipse, of the image's shorter side")
-    rotation_deg: float = Field(ge=0, le=90, description="rectangles and ellipses turn by up to this, to either side")
-    cut_fraction: UnitRange = Field(description="how deep a cut goes, as a part of the foreground's extent across it")
+    side_fraction: PositiveRange = Field(
+        description="each side of a rectangle or ellipse, as a fraction of the image's shorter side"
+    )
+    rotation_deg: float = Field(ge=0, le=90, description="largest rotation of rectangles and ellipses, to either side")
+    cut_fraction: UnitRange = Field(description="depth of a cut, as a fraction of the foreground's extent across it")
 
 
 def shape_mask(config: ShapesConfig, foreground: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
     """Draw a rectangle, an ellipse (both about a random foreground pixel) or a cut (all beyond a line), equally likely.
 
     Args:
-        config: The numbers.
-        foreground: Where anomalies may lie, shape (H, W), not empty.
+        config: Settings of the family.
+        foreground: Where anomalies may lie, bool, shape (H, W), not empty.
         rng: Source of the draws.
 
     Returns:
-        The mask inside the foreground, shape (H, W), not empty.
+        The mask inside the foreground, bool, shape (H, W), not empty.
     """
     kind = rng.integers(3)
     if kind == 0:
@@ -44,21 +47,23 @@ def shape_mask(config: ShapesConfig, foreground: NDArray[np.bool_], rng: np.rand
 class BlobsConfig(Section):
     """Part `masks.blobs` of the synthesis settings."""
 
-    radius_fraction: PositiveRange = Field(description="mean radius, of the image's shorter side")
-    waves: int = Field(ge=1, description="bumps and dents along the outline: waves of 2 to `waves` + 1 a turn")
-    unevenness: float = Field(ge=0, lt=1, description="how far the outline leaves a circle, as a part of its radius")
+    radius_fraction: PositiveRange = Field(description="mean radius, as a fraction of the image's shorter side")
+    waves: int = Field(ge=1, description="number of waves along the outline, with 2 to `waves` + 1 periods per turn")
+    unevenness: float = Field(
+        ge=0, lt=1, description="largest deviation of the outline from a circle, as a fraction of its radius"
+    )
 
 
 def blob_mask(config: BlobsConfig, foreground: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.bool_]:
     """Draw a blob about a random foreground pixel: a circle whose radius is a sum of waves, so its outline is smooth.
 
     Args:
-        config: The numbers.
-        foreground: Where anomalies may lie, shape (H, W), not empty.
+        config: Settings of the family.
+        foreground: Where anomalies may lie, bool, shape (H, W), not empty.
         rng: Source of the draws.
 
     Returns:
-        The mask inside the foreground, shape (H, W), not empty.
+        The mask inside the foreground, bool, shape (H, W), not empty.
     """
     rows, columns = np.nonzero(foreground)
     pick = rng.integers(len(rows))

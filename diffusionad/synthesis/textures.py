@@ -1,4 +1,4 @@
-"""A bank of foreign textures: photographs of a folder, or drawn from a seed."""
+"""A bank of foreign textures: photographs from a folder, or procedural textures drawn from a seed."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
 
+from diffusionad.ranges import evenly_spaced
 from diffusionad.section import Section
 from diffusionad.synthesis.procedural import draw_texture
 
@@ -14,19 +15,21 @@ from diffusionad.synthesis.procedural import draw_texture
 class TexturesConfig(Section):
     """Part `textures` of the synthesis settings."""
 
-    folder: str | None = Field(description="laid out as DTD: images/CLASS/*.jpg below it; null: drawn from the seed")
-    count: int = Field(ge=1, description="textures held in memory at most, H x W x 3 bytes each")
-    seed: int = Field(ge=0, description="of the drawn textures")
+    folder: str | None = Field(
+        description="folder with the layout of DTD, images/CLASS/*.jpg; null: drawn from the seed"
+    )
+    count: int = Field(ge=1, description="largest number of textures held in memory, H x W x 3 bytes each")
+    seed: int = Field(ge=0, description="seed of the drawn textures")
 
 
 class Textures:
-    """Textures of one size, opened once and held as bytes."""
+    """Textures of one size, read once and held as bytes."""
 
     def __init__(self, config: TexturesConfig, size: tuple[int, int]) -> None:
         """Read or draw the bank.
 
         Args:
-            config: Where from and how many. Of a folder with more images, evenly spread ones are taken.
+            config: Source and number. From a folder with more images, evenly spaced ones are taken.
             size: Height and width in pixels.
 
         Raises:
@@ -46,7 +49,7 @@ class Textures:
         """Draw a texture, mirrored or not in each direction.
 
         Returns:
-            In [0, 1], shape (H, W, 3).
+            float32 in [0, 1], shape (H, W, 3).
         """
         texture = self._bank[rng.integers(len(self._bank))]
         down, right = rng.choice([-1, 1], size=2)
@@ -57,7 +60,7 @@ def _pick(folder: Path, count: int) -> list[Path]:
     files = sorted(folder.glob("images/*/*.jpg"))
     if not files:
         raise ValueError(f"{folder}: no texture; expected images/CLASS/*.jpg below it, as the DTD archive has")
-    return [files[i] for i in np.unique(np.linspace(0, len(files) - 1, count).round().astype(int))]
+    return [files[i] for i in evenly_spaced(len(files), count)]
 
 
 def _read(path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -1,23 +1,26 @@
-"""Where, family 2: thin masks, that is scratches and cracks, which Perlin noise cannot draw."""
+"""Masks, family 2: scratches and cracks, which are too thin for Perlin noise."""
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from pydantic import Field
 
-from diffusionad.section import PositiveRange, Section, UnitRange
+from diffusionad.ranges import PositiveRange, UnitRange
+from diffusionad.section import Section
 
 
 class ThinConfig(Section):
     """Part `masks.thin` of the synthesis settings. Fractions are of the image's shorter side."""
 
-    crack_probability: float = Field(ge=0, le=1, description="cracks among thin masks; the others are scratches")
+    crack_probability: float = Field(ge=0, le=1, description="probability of a crack; otherwise a scratch")
     width_fraction: PositiveRange = Field(description="width of the line; at least 1 px is drawn")
     length_fraction: PositiveRange = Field(description="length of the line")
-    bend_fraction: UnitRange = Field(description="how far a scratch bows, as a part of its length")
-    crack_steps: int = Field(ge=1, description="straight pieces of a crack")
-    crack_turn_deg: float = Field(ge=0, le=180, description="standard deviation of the turn between two pieces")
-    max_branches: int = Field(ge=0, description="branches of a crack, uniform in 0..max_branches")
+    bend_fraction: UnitRange = Field(
+        description="largest deviation of a scratch from a straight line, as a fraction of its length"
+    )
+    crack_steps: int = Field(ge=1, description="number of straight pieces of a crack")
+    crack_turn_deg: float = Field(ge=0, le=180, description="standard deviation of the angle between two pieces")
+    max_branches: int = Field(ge=0, description="largest number of branches of a crack; uniform in 0..max_branches")
     branch_turn_deg: PositiveRange = Field(description="angle between a branch and its stem, to either side")
 
 
@@ -25,16 +28,16 @@ def thin_mask(config: ThinConfig, foreground: NDArray[np.bool_], rng: np.random.
     """Draw a scratch or a crack through a random pixel of the foreground.
 
     Args:
-        config: The numbers.
-        foreground: Where anomalies may lie, shape (H, W), not empty.
+        config: Settings of the family.
+        foreground: Where anomalies may lie, bool, shape (H, W), not empty.
         rng: Source of the draws.
 
     Returns:
-        The mask inside the foreground, shape (H, W), not empty.
+        The mask inside the foreground, bool, shape (H, W), not empty.
     """
     rows, columns = np.nonzero(foreground)
     pick = rng.integers(len(rows))
-    start = np.asarray([columns[pick], rows[pick]], dtype=float)  # x, y, as Pillow has it
+    start = np.asarray([columns[pick], rows[pick]], dtype=float)  # x, y, the order of Pillow
     side = min(foreground.shape)
     width_px = max(1, round(rng.uniform(*config.width_fraction) * side))
     length_px = rng.uniform(*config.length_fraction) * side
@@ -58,7 +61,7 @@ def _direction(angle: float) -> NDArray[np.float64]:
 def _scratch(
     config: ThinConfig, middle: NDArray[np.float64], length_px: float, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Points of a parabola whose vertex is `middle`, shape (N, 2)."""
+    """Return points (x, y) of a parabola with the vertex `middle`, shape (N, 2)."""
     angle = rng.uniform(0, np.pi)
     bow_px = rng.choice([-1, 1]) * rng.uniform(*config.bend_fraction) * length_px
     along = np.linspace(-0.5, 0.5, 13)[:, None]
@@ -69,7 +72,7 @@ def _scratch(
 def _crack(
     config: ThinConfig, middle: NDArray[np.float64], length_px: float, rng: np.random.Generator
 ) -> list[NDArray[np.float64]]:
-    """Points of the stem around `middle`, and of each branch, which is shorter and leaves it at one of its points."""
+    """Return the points of the stem around `middle` and of each branch, which starts at a point of the stem."""
     angle = rng.uniform(0, 2 * np.pi)
     stem = _walk(config, middle, angle, length_px, rng)
     stem += middle - stem[len(stem) // 2]
@@ -84,7 +87,7 @@ def _crack(
 def _walk(
     config: ThinConfig, start: NDArray[np.float64], angle: float, length_px: float, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Points of a random walk of `crack_steps` equal pieces, shape (N, 2)."""
+    """Return points (x, y) of a random walk of `crack_steps` equal pieces, shape (crack_steps + 1, 2)."""
     angles = angle + np.cumsum(rng.normal(0, np.deg2rad(config.crack_turn_deg), config.crack_steps))
     pieces = length_px / config.crack_steps * np.stack([np.cos(angles), np.sin(angles)], axis=1)
     return np.asarray(start + np.concatenate([np.zeros((1, 2)), np.cumsum(pieces, axis=0)]))

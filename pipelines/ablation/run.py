@@ -23,7 +23,7 @@ from stages.evaluate.stage import EvaluationConfig, evaluate
 from stages.files import write_json
 from stages.foreground.stage import foreground
 from stages.params import ImageConfig, read_section
-from stages.paths import CategoryPaths, PathsBelow
+from stages.paths import CategoryPaths
 from stages.synthesize.stage import SyntheticSetsConfig, synthesize
 from stages.tools.controls import control
 from stages.tools.variants import write_untrained, write_variant
@@ -170,7 +170,7 @@ class Ablation:
         """The folder of a trained model, made if it is missing or its settings have changed."""
         folder = self.scratch / "trained" / f"{row.file_name}-seed{seed}"
         done, settings = folder / "settings.json", self._training_digest(row, seed)
-        made = PathsBelow(self.dataset, self.category, folder).model
+        made = CategoryPaths(self.dataset, self.category, folder).model
         if done.exists() and json.loads(done.read_text(encoding="utf-8")) == settings:
             return made
         self.say(f"  training {row.name}, seed {seed}")
@@ -210,7 +210,7 @@ class Ablation:
 
     def _prepare_data(self) -> None:
         place = self.scratch / "data"
-        raw = PathsBelow(self.dataset, self.category, place)
+        raw = CategoryPaths(self.dataset, self.category, place)
         made_from = hashlib.sha256()
         for section in (self.settings.dataset, self.settings.download, self.settings.foreground):
             made_from.update(section.model_dump_json().encode())
@@ -264,7 +264,7 @@ class Ablation:
         write_json(done, settings)
 
     def _data(self, size: tuple[int, int]) -> CategoryPaths:
-        return PathsBelow(self.dataset, self.category, self._data_folder(size))
+        return CategoryPaths(self.dataset, self.category, self._data_folder(size))
 
     def _data_folder(self, size: tuple[int, int]) -> Path:
         return self.scratch / f"data-{size[0]}x{size[1]}"
@@ -272,7 +272,7 @@ class Ablation:
     def _linked(self, root: Path, size: tuple[int, int]) -> CategoryPaths:
         """A fresh folder for one stage, with links to the data that all share."""
         shutil.rmtree(root, ignore_errors=True)
-        paths = PathsBelow(self.dataset, self.category, root)
+        paths = CategoryPaths(self.dataset, self.category, root)
         _link(self._data(size), paths, SHARED)
         return paths
 

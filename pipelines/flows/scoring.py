@@ -149,5 +149,6 @@ def _record(
     if drift.drifted:
         text = f"distance {drift.distance:.2f} over the last {drift.images} images, version {version}"
         get_run_logger().warning("scores of %s drifted: %s", entry.model_name, text)
-        emit_event(DRIFT_EVENT, {"prefect.resource.id": resource_of(*entry.paths)}, payload=content)
+        resource = resource_of(entry.paths.dataset, entry.paths.category)
+        emit_event(DRIFT_EVENT, {"prefect.resource.id": resource}, payload=content)
         tell(config.notify, f"scores of {entry.model_name} drifted", text)

@@ -90,7 +90,7 @@ class Evidence(NamedTuple):
     latency_ms: float
     size_mib: float
     violations: Mapping[str, int] | None
-    """Rules of the data contract that are `broken` and `warned`; None without a report."""
+    """Rules of the data contract that `failed` and `warned`; None without a report."""
     lineage: Mapping[str, str]
     champion: Rival | None
     """None if the category has none yet."""
@@ -164,8 +164,8 @@ def _judge_origin(config: GateConfig, facts: Evidence) -> Iterator[Check]:
     if config.require_clean_tree:
         dirty = facts.lineage.get("git.dirty")
         yield Check("clean_tree", "git.dirty", dirty, "false", dirty == "false")
-    broken = None if facts.violations is None else facts.violations.get("broken")
-    yield Check("contract", "broken", broken, "0", broken == 0)
+    failed = None if facts.violations is None else facts.violations.get("failed")
+    yield Check("contract", "failed", failed, "0", failed == 0)
     if not config.allow_warnings:
         warned = None if facts.violations is None else facts.violations.get("warned")
         yield Check("contract", "warned", warned, "0", warned == 0)

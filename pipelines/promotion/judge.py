@@ -29,7 +29,8 @@ def score_apart(
     """
     request, answer = place / "request.json", place / "answer.json"
     content = {
-        **entry.paths._asdict(),
+        "dataset": entry.paths.dataset,
+        "category": entry.paths.category,
         "folders": {role: str(folder) for role, folder in folders.items()},
         "scoring": scoring.model_dump(),
         "pictures": pictures and str(pictures),

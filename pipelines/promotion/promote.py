@@ -59,8 +59,9 @@ def promote(client: MlflowClient, entries: Sequence[Entry], rules: PromotionConf
     contests = tuple(_contest(client, entry, version) for entry in entries)
     if all(_is_same(client, contest) for contest in contests):
         return Verdict(None)
-    evidence = {"/".join(c.entry.paths): gather(client, c, rules.scoring) for c in contests}
-    decision = decide({"/".join(c.entry.paths): gate_for(rules, *c.entry.paths) for c in contests}, evidence)
+    evidence = {str(c.entry.paths): gather(client, c, rules.scoring) for c in contests}
+    gates = {str(paths): gate_for(rules, paths.dataset, paths.category) for paths in (c.entry.paths for c in contests)}
+    decision = decide(gates, evidence)
     for contest in contests:
         registry.record_decision(client, contest.entry.model_name, contest.candidate, contest.champion, decision)
     if not decision.promote:
@@ -135,7 +136,7 @@ def _check_category(entry: Entry, folder: Path) -> None:
     found = sorted(folder.glob("artifacts/*/model.json"))
     config = read_json(found[0]) if found else {}
     there = (config.get("dataset"), config.get("category"))
-    if there != tuple(entry.paths):
+    if there != (entry.paths.dataset, entry.paths.category):
         raise ValueError(f"{entry.model_name}: the artifact is a model of {there[0]}/{there[1]}, not of this category")
 
 
@@ -158,5 +159,5 @@ def _violations(run_id: str) -> dict[str, int] | None:
     with tempfile.TemporaryDirectory() as place:
         file = download(run_id, "data/validation.json", place)
         content = {} if file is None else read_json(file)
-    counts = {key: content.get(key) for key in ("broken", "warned")}
+    counts = {key: content.get(key) for key in ("failed", "warned")}
     return {key: int(value) for key, value in counts.items() if value is not None} or None

@@ -252,7 +252,7 @@ def _event(
 def _make_model(client: MlflowClient, entry: Entry) -> None:
     try:
         client.create_registered_model(
-            entry.model_name, tags=dict(zip(("dataset", "category"), entry.paths, strict=True))
+            entry.model_name, tags={"dataset": entry.paths.dataset, "category": entry.paths.category}
         )
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":

@@ -17,7 +17,7 @@ from pipelines.errors import PassingError
 from stages.common.dataset import DatasetConfig
 from stages.download import bucket
 from stages.download.fetch import FetchConfig
-from stages.download.sources import choose, local_path
+from stages.download.sources import local_path, select_category
 from stages.download.transfer import Interrupted
 from stages.download.unpack import SUFFIXES
 from stages.files import write_json
@@ -87,10 +87,10 @@ def list_source(place: str, category: str, timeout_s: float) -> dict[str, str]:
         return {name: metadata.version(name)}
     path = local_path(place)
     if path is not None:
-        return choose(list_folder(path), category)
+        return select_category(list_folder(path), category)
     try:
         if place.startswith("s3://"):
-            return choose(list_bucket(place, timeout_s), category)
+            return select_category(list_bucket(place, timeout_s), category)
         return _ask(place, timeout_s)
     except Interrupted as error:
         raise PassingError(f"{place}: {error}") from None

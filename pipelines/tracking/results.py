@@ -46,7 +46,7 @@ def read_result(entry: Entry) -> Result:
         model_digest=model_digest,
         metrics=metrics.numbers,
         reasons=metrics.reasons,
-        key=text_digest(f"{'/'.join(paths)} {model_digest} {file_digest(paths.metrics)}")[:32],
+        key=text_digest(f"{paths} {model_digest} {file_digest(paths.metrics)}")[:32],
         config=config,
     )
 

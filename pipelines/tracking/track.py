@@ -198,7 +198,7 @@ def _log_dataset(run_id: str, result: Result, facts: Mapping[str, str]) -> None:
     paths = result.entry.paths
     counts = pd.read_parquet(paths.manifest, columns=["split"])["split"].value_counts()
     source = CodeDatasetSource(tags={"licence": facts["licence"], "url": facts["licence_url"]})
-    dataset = MetaDataset(source, name="/".join(paths), digest=facts["manifest"][:DIGEST_LENGTH])  # type: ignore[abstract]  # as mlflow shows it
+    dataset = MetaDataset(source, name=str(paths), digest=facts["manifest"][:DIGEST_LENGTH])  # type: ignore[abstract]  # as mlflow shows it
     tags = {"manifest": facts["manifest"], **{f"{split}_images": str(count) for split, count in counts.items()}}
     with mlflow.start_run(run_id=run_id):
         mlflow.log_input(dataset, context="training", tags=tags)

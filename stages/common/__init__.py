@@ -1,1 +1,1 @@
-"""What several stages share: devices, sheets of pictures, stored synthetic sets, entries of data sets."""
+"""Code that several stages share: device choice, contact sheets, stored synthetic sets, entries of `datasets`."""

@@ -1,4 +1,4 @@
-"""One entry of section `datasets`: where a data set comes from, how it is laid out, on what terms."""
+"""One entry of section `datasets`: the sources, layout and licence of a data set."""
 
 from typing import Literal
 
@@ -24,7 +24,7 @@ Layout = Literal[
 
 
 class Source(Section):
-    """One place that has the data set."""
+    """One place to fetch a data set from."""
 
     url: str = Field(
         pattern=r"^(https?://|s3://|file://|package:|[^:]+$)",
@@ -32,7 +32,7 @@ class Source(Section):
         "inside an installed package; {category} stands for the category",
     )
     sha256: str | None = Field(
-        pattern=r"^[0-9a-f]{64}$", description="of the archive; null for a folder, or where nobody published one"
+        pattern=r"^[0-9a-f]{64}$", description="checksum of the archive; null for a folder, or if none is published"
     )
 
 
@@ -41,11 +41,11 @@ class DatasetConfig(Section):
 
     layout: Layout = Field(description="how the data set is laid out as downloaded")
     sources: tuple[Source, ...] = Field(description="tried in order, after the mirror")
-    mirror_names: tuple[str, ...] = Field(min_length=1, description="what the data set may be called on a mirror")
-    terms: str | None = Field(description="what to do where no source is public; shown when all have failed")
+    mirror_names: tuple[str, ...] = Field(min_length=1, description="names that the data set may have on a mirror")
+    terms: str | None = Field(description="how to get the data if no source is public; shown when all have failed")
     licence: str = Field(min_length=1)
     licence_url: str
     non_commercial: bool = Field(description="whether the licence forbids commercial use, or grants none")
     foreground: Literal["auto", "full", "threshold", "grabcut", "median_background", "masks", "isnet"] = Field(
-        description="how the object is told from its background; full for textures"
+        description="method that separates the object from its background; full for textures"
     )

@@ -17,10 +17,10 @@ def write_sheet(path: Path, pictures: Sequence[NDArray[np.float32]], columns: in
     """Lay pictures out row by row, each scaled to fit a square tile and centred in it.
 
     Args:
-        path: The PNG, written atomically. Its bytes depend on the pictures alone.
-        pictures: At least one, RGB in [0, 1], shape (H, W, 3) each.
-        columns: Tiles in a row.
-        tile_px: Side of a tile.
+        path: The PNG, written atomically. Its bytes depend on the arguments alone.
+        pictures: At least one; RGB in [0, 1], shape (H, W, 3) each.
+        columns: Tiles per row.
+        tile_px: Side of a tile, px.
     """
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
@@ -33,11 +33,6 @@ def write_sheet(path: Path, pictures: Sequence[NDArray[np.float32]], columns: in
         sheet.paste(tile, (left, top))
     with atomic_file(path) as draft:
         sheet.save(draft, format="PNG")
-
-
-def spread(count: int, most: int) -> list[int]:
-    """Return at most `most` evenly spread indices of `count` items."""
-    return [int(i) for i in np.unique(np.linspace(0, count - 1, min(count, most)).round())]
 
 
 def _fit(picture: NDArray[np.float32], tile_px: int) -> Image.Image:

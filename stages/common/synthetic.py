@@ -1,4 +1,4 @@
-"""The stored synthetic sets, read back."""
+"""Read the stored synthetic sets."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -9,19 +9,19 @@ from numpy.typing import NDArray
 
 
 class SyntheticSet(NamedTuple):
-    """Synthetic anomalies with their masks, as stage `synthesize` wrote them."""
+    """Synthetic anomalies with their masks, as stage `synthesize` stores them."""
 
     images: torch.Tensor
     """(N, 3, H, W), float32 in [0, 1]."""
     masks: NDArray[np.bool_]
-    """(N, H, W)."""
+    """(N, H, W), True on the anomaly."""
 
 
 def read_synthetic(path: Path) -> SyntheticSet | None:
-    """Read a set; None if the data set has none of that name.
+    """Read a synthetic set; None if there is no such file.
 
     Raises:
-        ValueError: If the file is not such a set.
+        ValueError: If the file is not a synthetic set.
     """
     if not path.exists():
         return None
@@ -34,5 +34,5 @@ def read_synthetic(path: Path) -> SyntheticSet | None:
 
 
 def to_tensor(images: NDArray[np.float32]) -> torch.Tensor:
-    """(N, H, W, 3) -> (N, 3, H, W), the same memory."""
+    """Turn images of shape (N, H, W, 3) into a tensor (N, 3, H, W) that shares their memory."""
     return torch.from_numpy(images).permute(0, 3, 1, 2)

@@ -1,1 +1,1 @@
-"""Rules for data by Great Expectations, and how their outcome is told."""
+"""Data contracts: rules checked by Great Expectations, and their report."""

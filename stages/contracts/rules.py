@@ -1,6 +1,6 @@
-"""Data contracts: rules on tables, checked by Great Expectations in memory. What is expected stands beside each stage.
+"""Rules on tables, checked by Great Expectations in memory. Each stage lists its own rules.
 
-An error stops a stage; a warning is reported.
+A violated critical rule stops the stage; a warning is only reported.
 """
 
 import functools
@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import pandas as pd
 
 MAX_ROWS = 100
-"""Rows kept of each violated expectation in the report; their count is kept in full."""
+"""Violating rows that a report lists per rule; their number is always given in full."""
 
 Severity = Literal["critical", "warning"]
 
@@ -21,53 +21,57 @@ class Rule(NamedTuple):
 
     table: str
     title: str
-    """What is expected, as the user reads it."""
+    """The expectation in words, for the user."""
     expectation: Any
 
 
 class Finding(NamedTuple):
-    """What came of a rule."""
+    """The outcome of one rule."""
 
     title: str
     table: str
     expectation: str
-    """The type of Great Expectations."""
+    """Its type in Great Expectations."""
     severity: Severity
     checked: int
-    """Rows that it was held against."""
+    """Rows checked."""
     violated: int
+    """Rows that violate the rule."""
     rows: tuple[tuple[str, Any], ...]
     """(path, value) of the first violating rows."""
 
 
 @functools.cache
-def gxe() -> Any:  # noqa: ANN401  # a typed package that does not declare what it exports
-    """Return Great Expectations, which takes five seconds to load: whoever only reads settings does not wait for it."""
-    # It would log what it registers as it loads, and later what it stores where.
+def expectations() -> Any:  # noqa: ANN401  # a typed package that does not declare what it exports
+    """Return the module of expectations, loaded on first use: loading takes five seconds."""
+    # It would log every expectation that it registers while loading, and later every store.
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
-    from great_expectations import expectations  # noqa: PLC0415
+    from great_expectations import expectations as module  # noqa: PLC0415
 
-    return expectations
+    return module
 
 
-def check(rules: Sequence[Rule], tables: Mapping[str, pd.DataFrame]) -> list[Finding]:
-    """Hold tables against rules.
+def check_rules(rules: Sequence[Rule], tables: Mapping[str, pd.DataFrame]) -> list[Finding]:
+    """Check tables against rules.
 
     Args:
         rules: The contract.
-        tables: By the name that rules call them; each has a column `path` that names its rows. An empty one keeps all.
+        tables: Tables by the name that rules use; column `path` of each names its rows. An empty table passes.
 
     Returns:
-        A finding for each rule, in their order.
+        One finding per rule, in the order of `rules`.
+
+    Raises:
+        RuntimeError: If an expectation cannot be evaluated, such as on a missing column.
     """
-    import great_expectations as gx  # noqa: PLC0415  # as gxe
+    import great_expectations as gx  # noqa: PLC0415  # slow to load
     from great_expectations.data_context.types.base import (  # noqa: PLC0415
         DataContextConfig,
         InMemoryStoreBackendDefaults,
         ProgressBarsConfig,
     )
 
-    # Else it would leave a folder for its pages behind.
+    # Otherwise it would leave a temporary folder behind.
     in_memory = InMemoryStoreBackendDefaults(init_temp_docs_sites=False)
     context = gx.get_context(mode="ephemeral", project_config=DataContextConfig(store_backend_defaults=in_memory))
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
@@ -85,17 +89,19 @@ def check(rules: Sequence[Rule], tables: Mapping[str, pd.DataFrame]) -> list[Fin
     return [_finding(rule, contents.get(rule.title, {})) for rule in rules]
 
 
-def nothing(table: str, column: str, title: str, severity: Severity = "critical") -> Rule:
-    """Expect that a column that names troubles is empty."""
-    return Rule(table, title, gxe().ExpectColumnValuesToBeNull(column=column, severity=severity))
+def expect_empty(table: str, column: str, title: str, severity: Severity = "critical") -> Rule:
+    """Expect that a column that describes problems is empty."""
+    return Rule(table, title, expectations().ExpectColumnValuesToBeNull(column=column, severity=severity))
 
 
-def within(
+def expect_between(
     table: str, column: str, title: str, bounds: tuple[float | None, float | None], severity: Severity = "critical"
 ) -> Rule:
-    """Expect numbers between two bounds, both taken in; None for no bound."""
+    """Expect numbers between two inclusive bounds; None for no bound."""
     low, high = bounds
-    expectation = gxe().ExpectColumnValuesToBeBetween(column=column, min_value=low, max_value=high, severity=severity)
+    expectation = expectations().ExpectColumnValuesToBeBetween(
+        column=column, min_value=low, max_value=high, severity=severity
+    )
     return Rule(table, title, expectation)
 
 

@@ -1,4 +1,4 @@
-"""Findings of a contract -> JSON for machines, a page for people, lines for the one who waits."""
+"""Report the findings of a contract: as JSON, as an HTML page, and as lines for the log."""
 
 from pathlib import Path
 from typing import Any
@@ -9,22 +9,22 @@ from stages.contracts.rules import Finding
 from stages.files import atomic_file, write_json
 
 MAX_LINES = 10
-"""Told of one finding; the page has more."""
+"""Violating rows that `lines` gives per finding; the page lists more."""
 
 TEMPLATE = Path(__file__).with_name("validation.html")
 
 
 def verdict(finding: Finding) -> str:
-    """Return kept, warned or broken."""
+    """Return the verdict on a finding: passed, warned or failed."""
     if not finding.violated:
-        return "kept"
-    return "warned" if finding.severity == "warning" else "broken"
+        return "passed"
+    return "warned" if finding.severity == "warning" else "failed"
 
 
-def lines(findings: list[Finding], wanted: str) -> list[str]:
+def finding_lines(findings: list[Finding], wanted: str) -> list[str]:
     """Return a line for each violating row of the findings with the verdict `wanted`: path, expectation, value.
 
-    Of one finding only the first are told, so that a hundred of one kind do not hide the one of another.
+    Only the first rows of each finding are given: a hundred violations of one rule must not hide those of another.
     """
     text = []
     for finding in findings:
@@ -36,24 +36,24 @@ def lines(findings: list[Finding], wanted: str) -> list[str]:
 
 
 def write_verdict(name: str, findings: list[Finding], summary: dict[str, Any], *, file: Path, page: Path) -> None:
-    """Write the findings as JSON and as a page that needs nothing but itself.
+    """Write the findings as JSON and as a self-contained HTML page.
 
     Args:
-        name: What was checked.
-        findings: What came of each rule.
-        summary: The counts and reasons that the page shows.
-        file: The JSON.
-        page: The HTML.
+        name: Name of the checked data, for the title.
+        findings: The outcome of each rule.
+        summary: Counts and reasons that the page shows above the rules.
+        file: Path of the JSON file.
+        page: Path of the HTML page.
     """
     content = {
         "name": name,
-        "accepted": not any(verdict(finding) == "broken" for finding in findings),
-        "broken": sum(verdict(finding) == "broken" for finding in findings),
+        "accepted": not any(verdict(finding) == "failed" for finding in findings),
+        "failed": sum(verdict(finding) == "failed" for finding in findings),
         "warned": sum(verdict(finding) == "warned" for finding in findings),
         "findings": [_plain(finding) for finding in findings],
     }
     write_json(file, content)
-    # The template is ours, the values are file names of anybody: they are escaped.
+    # The values contain file names from foreign data, so they are escaped.
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.ChainableUndefined)
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     with atomic_file(page) as draft:

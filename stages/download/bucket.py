@@ -1,6 +1,6 @@
-"""Read from S3 and its like.
+"""Read from S3 and compatible object stores.
 
-The endpoint and the credentials are those of the environment: AWS_ENDPOINT_URL, AWS_PROFILE and so on.
+The endpoint and the credentials come from the environment: AWS_ENDPOINT_URL, AWS_PROFILE and so on.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,16 +14,19 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
 from tqdm import tqdm
 
-from stages.download.transfer import Body, Interrupted
+from stages.download.transfer import Interrupted, Response
 
 WORKERS = 8
-"""Objects copied at a time: most are small, so the way there and back counts."""
+"""Objects copied at the same time: most are small, so the round trips dominate."""
+
+CHUNK = 1 << 20
+"""Bytes of an object that are in memory at a time."""
 
 BROKEN_STREAMS = (OSError, HTTPClientError, BotoCoreError, urllib3.exceptions.HTTPError)
-"""What reading from a connection may raise when it breaks."""
+"""Errors that reading from a broken connection may raise."""
 
 FAILURES = (ClientError, BotoCoreError)
-"""What a request may raise; `refuse` explains it."""
+"""Errors that a request may raise; `refuse` explains them."""
 
 ADVICE = {
     "403": "access denied; check AWS_ACCESS_KEY_ID, AWS_PROFILE and the bucket's policy",
@@ -34,12 +37,18 @@ ADVICE = {
 }
 
 
-def open_at(url: str, start: int, tag: str | None, timeout_s: float) -> Body:
-    """Open an object from an offset on; from 0 if it is no longer the version `tag`.
+def open_at(url: str, start: int, tag: str | None, timeout_s: float) -> Response:
+    """Open an object at an offset; at 0 if it is no longer the version `tag`.
+
+    Args:
+        url: s3:// address of the object.
+        start: Offset of the first byte wanted.
+        tag: ETag of the version that the first `start` bytes are from; None to start at 0.
+        timeout_s: Longest wait without a byte, s.
 
     Raises:
-        ValueError: If it does not exist or may not be read.
-        Interrupted: If there is no answer.
+        ValueError: If the object does not exist or access is denied.
+        Interrupted: If the store does not answer.
     """
     bucket, key = split_url(url)
     ranged = {"Range": f"bytes={start}-", "IfMatch": tag} if start and tag else {}
@@ -52,15 +61,15 @@ def open_at(url: str, start: int, tag: str | None, timeout_s: float) -> Body:
     except BotoCoreError as error:
         refuse(url, error)
     first = start if ranged else 0
-    return Body(answer["Body"], first, first + answer["ContentLength"], answer["ETag"])
+    return Response(answer["Body"], first, first + answer["ContentLength"], answer["ETag"])
 
 
 def list_objects(url: str, timeout_s: float) -> Iterator[tuple[str, int]]:
     """Yield (key relative to `url`, size in bytes) of the objects below a prefix, in the order of the bucket.
 
     Raises:
-        ValueError: If the bucket does not exist or may not be listed.
-        Interrupted: If there is no answer.
+        ValueError: If the bucket does not exist or access is denied.
+        Interrupted: If the store does not answer.
     """
     bucket, key = split_url(url)
     prefix = f"{key.rstrip('/')}/"
@@ -76,14 +85,16 @@ def copy_objects(url: str, names: Sequence[str], folder: Path, *, timeout_s: flo
     """Copy objects below a prefix into a folder, under their names.
 
     Args:
-        url: The prefix.
-        names: Keys relative to it.
-        folder: Where to.
-        timeout_s: Without a byte, s.
-        attempts: For each object.
+        url: s3:// address of the prefix.
+        names: Keys relative to the prefix.
+        folder: The target folder.
+        timeout_s: Longest wait without a byte, s.
+        attempts: Largest number of attempts per object.
 
     Raises:
-        ValueError: If one leads out of the folder, does not exist or may not be read, or all attempts have failed.
+        ValueError: If a name leads out of the folder, an object does not exist, access is denied, or all attempts
+            have failed.
+        OSError: If the disk is full.
     """
     bucket, prefix = split_url(url)
     s3 = client(timeout_s)
@@ -95,7 +106,8 @@ def copy_objects(url: str, names: Sequence[str], folder: Path, *, timeout_s: flo
         target.parent.mkdir(parents=True, exist_ok=True)
         for attempt in range(attempts):
             try:
-                target.write_bytes(read_object(s3, bucket, f"{prefix.rstrip('/')}/{name}"))
+                with target.open("wb") as file:
+                    file.writelines(_chunks(s3, bucket, f"{prefix.rstrip('/')}/{name}"))
             except Interrupted as error:
                 if attempt == attempts - 1:
                     raise ValueError(f"{url}/{name}: {error}, {attempts} times") from None
@@ -109,21 +121,17 @@ def copy_objects(url: str, names: Sequence[str], folder: Path, *, timeout_s: flo
 
 
 def read_object(s3: Any, bucket: str, key: str) -> bytes:  # noqa: ANN401  # boto3 has no types
-    """Return what an object holds.
+    """Return the bytes of an object.
 
     Raises:
-        ValueError: If it does not exist or may not be read.
-        Interrupted: If there is no answer.
+        ValueError: If the object does not exist or access is denied.
+        Interrupted: If the store does not answer or the connection breaks.
     """
-    try:
-        data: bytes = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-    except (ClientError, *BROKEN_STREAMS) as error:
-        refuse(f"s3://{bucket}/{key}", error)
-    return data
+    return b"".join(_chunks(s3, bucket, key))
 
 
 def client(timeout_s: float) -> Any:  # noqa: ANN401  # boto3 has no types
-    """Return a client that gives up after `timeout_s` without an answer; `fetch` does the repeating."""
+    """Return a client that gives up after `timeout_s` without an answer and never retries; its callers do."""
     config = Config(
         connect_timeout=timeout_s,
         read_timeout=timeout_s,
@@ -132,7 +140,7 @@ def client(timeout_s: float) -> Any:  # noqa: ANN401  # boto3 has no types
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
     )
-    # A session of its own: the default one keeps the credentials it saw first.
+    # A new session: the default one keeps the credentials that it saw first.
     return boto3.session.Session().client("s3", config=config)
 
 
@@ -143,7 +151,7 @@ def split_url(url: str) -> tuple[str, str]:
 
 
 def refuse(url: str, error: Exception) -> NoReturn:
-    """Say in one line what went wrong.
+    """Raise an error of one line for a failed request.
 
     Raises:
         ValueError: If another attempt would not help.
@@ -158,3 +166,13 @@ def refuse(url: str, error: Exception) -> NoReturn:
             raise ValueError(f"{url}: {ADVICE[code]}")
         raise Interrupted(f"the store answered {code}")
     raise Interrupted(f"no answer ({type(error).__name__})")
+
+
+def _chunks(s3: Any, bucket: str, key: str) -> Iterator[bytes]:  # noqa: ANN401  # boto3 has no types
+    # boto3's own `download_file` asks for an object's size first: a second request for each of many small ones.
+    try:
+        stream = s3.get_object(Bucket=bucket, Key=key)["Body"]
+        while chunk := stream.read(CHUNK):
+            yield chunk
+    except (ClientError, *BROKEN_STREAMS) as error:
+        refuse(f"s3://{bucket}/{key}", error)

@@ -1,4 +1,4 @@
-"""The contract of a category's images: what must hold before anything is trained on them."""
+"""The contract of a category's images: the rules that they must pass before anything is trained on them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,53 +6,65 @@ from typing import Any
 from pydantic import Field
 
 from diffusionad.section import Section
-from stages.contracts.rules import Finding, Rule, Severity, check, gxe, nothing, within
-from stages.download.evidence import Evidence
+from stages.contracts.rules import Finding, Rule, Severity, check_rules, expect_between, expect_empty, expectations
+from stages.download.evidence import DataEvidence
 
 
 class ContractConfig(Section):
     """Part `contract` of section `download`."""
 
-    min_side_px: int = Field(ge=1, description="shorter images are refused, px")
-    max_megapixels: float = Field(gt=0, description="larger images are refused")
-    modes: tuple[str, ...] = Field(description="pixel formats that are taken, as Pillow names them")
-    min_train: int = Field(ge=1, description="normal images to train on, at least")
-    min_val: int = Field(ge=0, description="normal images to validate on, at least")
-    anomalous_share: tuple[float, float] = Field(description="of the test images, from and to; else a warning")
-    max_brightness_drift: float = Field(ge=0, le=1, description="change of the mean grey value of normal images")
-    max_size_drift: float = Field(ge=0, description="relative change of the median side length")
+    min_side_px: int = Field(ge=1, description="smallest height and width of an image, px")
+    max_megapixels: float = Field(gt=0, description="largest image, megapixels")
+    modes: tuple[str, ...] = Field(description="accepted pixel formats, as Pillow names them")
+    min_train: int = Field(ge=1, description="smallest number of normal images to train on")
+    min_val: int = Field(ge=0, description="smallest number of normal images to validate on")
+    anomalous_share: tuple[float, float] = Field(
+        description="lowest and highest share of anomalous test images; a warning outside"
+    )
+    max_brightness_drift: float = Field(
+        ge=0, le=1, description="largest change of the mean grey value of normal images since the data accepted last"
+    )
+    max_size_drift: float = Field(
+        ge=0, description="largest relative change of the median side length since the data accepted last"
+    )
 
 
-def hold(config: ContractConfig, evidence: Evidence) -> list[Finding]:
-    """Hold the evidence against every rule, in the order of `rules`."""
-    return check(rules(config), evidence._asdict())
+def check_contract(config: ContractConfig, evidence: DataEvidence) -> list[Finding]:
+    """Check the evidence against every rule.
+
+    Returns:
+        One finding per rule, in the order of `rules`.
+    """
+    return check_rules(rules(config), evidence._asdict())
 
 
 def rules(config: ContractConfig) -> list[Rule]:
-    """List the contract."""
+    """List the rules of the contract."""
     return [*_file_rules(config), *_label_rules(), *_split_rules(), *_figure_rules(config)]
 
 
 def _file_rules(config: ContractConfig) -> list[Rule]:
     side, modes = config.min_side_px, list(config.modes)
-    stated = gxe().ExpectColumnPairValuesToBeEqual(
+    stated = expectations().ExpectColumnPairValuesToBeEqual(
         column_A="sha256", column_B="stated_sha256", ignore_row_if="either_value_is_missing"
     )
-    at_most = gxe().ExpectColumnValuesToBeBetween(column="megapixels", max_value=config.max_megapixels)
-    sides = {name: gxe().ExpectColumnValuesToBeBetween(column=name, min_value=side) for name in ("width", "height")}
+    at_most = expectations().ExpectColumnValuesToBeBetween(column="megapixels", max_value=config.max_megapixels)
+    sides = {
+        name: expectations().ExpectColumnValuesToBeBetween(column=name, min_value=side) for name in ("width", "height")
+    }
     return [
         _none("fault", "an image that can be read to its end"),
         Rule("images", "the SHA-256 that the data set states", stated),
         *(Rule("images", f"a {name} of at least {side} px", expectation) for name, expectation in sides.items()),
         Rule("images", f"at most {config.max_megapixels:g} megapixels", at_most),
         Rule("images", f"a pixel format among {', '.join(modes)}", _in("mode", modes)),
-        Rule("images", "a path of its own", gxe().ExpectColumnValuesToBeUnique(column="path")),
+        Rule("images", "a path of its own", expectations().ExpectColumnValuesToBeUnique(column="path")),
         _none("namesake", "a name that differs in more than its ending"),
     ]
 
 
 def _label_rules() -> list[Rule]:
-    from great_expectations.expectations.row_conditions import Column  # noqa: PLC0415  # as contracts.gxe
+    from great_expectations.expectations.row_conditions import Column  # noqa: PLC0415  # slow to load
 
     is_good, trains = Column("defect") == "good", Column("split").is_in(["train", "val"])
     return [
@@ -61,7 +73,7 @@ def _label_rules() -> list[Rule]:
         Rule("images", "label 1 for any other defect", _in("label", [1], Column("defect") != "good")),
         Rule("images", "normal images only to train and validate on", _in("label", [0], trains)),
         _none("mask_trouble", "a mask of the image's size for each anomalous image, and none for a normal one"),
-        Rule("masks", "an image for each mask", gxe().ExpectColumnValuesToNotBeNull(column="image")),
+        Rule("masks", "an image for each mask", expectations().ExpectColumnValuesToNotBeNull(column="image")),
     ]
 
 
@@ -101,14 +113,14 @@ def _figure_rules(config: ContractConfig) -> list[Rule]:
 
 
 def _none(column: str, title: str, severity: Severity = "critical") -> Rule:
-    return nothing("images", column, title, severity)
+    return expect_empty("images", column, title, severity)
 
 
 def _in(column: str, values: Sequence[Any], where: Any = None) -> Any:  # noqa: ANN401  # a condition, an expectation
-    return gxe().ExpectColumnValuesToBeInSet(column=column, value_set=list(values), row_condition=where)
+    return expectations().ExpectColumnValuesToBeInSet(column=column, value_set=list(values), row_condition=where)
 
 
 def _figure(
     title: str, column: str, low: float | None, high: float | None = None, severity: Severity = "critical"
 ) -> Rule:
-    return within("figures", column, title, (low, high), severity)
+    return expect_between("figures", column, title, (low, high), severity)

@@ -1,6 +1,6 @@
-"""What is known about a category, as three tables for its contract: images, masks, and figures of the whole.
+"""The evidence that a category's contract is checked on: tables of images, of masks, and of figures of the whole.
 
-A column that names a trouble holds the text of it, or nothing where all is well.
+A column that describes a problem holds its text, or nothing where there is no problem.
 """
 
 from collections import defaultdict
@@ -14,12 +14,15 @@ from stages.download.facts import ImageFacts, MaskFacts
 from stages.download.layouts.listing import Item
 
 
-class Evidence(NamedTuple):
+class DataEvidence(NamedTuple):
     """Three tables, each with a column `path` that names its rows."""
 
     images: pd.DataFrame
+    """One row per image of the listing."""
     masks: pd.DataFrame
+    """One row per mask without an image."""
     figures: pd.DataFrame
+    """One row: counts, shares and drifts of the category."""
 
 
 def collect(
@@ -31,17 +34,18 @@ def collect(
     orphans: Sequence[str],
     lookalikes: Mapping[str, str],
     accepted: pd.DataFrame | None,
-) -> Evidence:
-    """Bring together what layout, files and pixels say.
+) -> DataEvidence:
+    """Combine what the layout, the files and the pixels tell into tables.
 
     Args:
-        name: Names the whole in the figures.
+        name: Name of the category, DATASET/CATEGORY.
         items: The images, with their splits.
-        images: What their files are, by path.
-        masks: What the mask files are, by path.
-        digests: SHA-256 by path as the data set states them.
-        orphans: Masks without an image.
-        lookalikes: By path, the image of another split that looks the same, and in how many bits it differs.
+        images: Facts about the image files, by path.
+        masks: Facts about the mask files, by path.
+        digests: SHA-256 that the data set states, by path.
+        orphans: Paths of masks without an image.
+        lookalikes: For the path of an image, a text with the image of another split that looks the same, and in how
+            many bits their fingerprints differ.
         accepted: The manifest that was accepted last; None if there is none.
     """
     any_mask = any(item.mask for item in items)
@@ -55,7 +59,7 @@ def collect(
     frame["namesake"] = _again(frame["path"].map(_stem), pd.Series("", frame.index), frame["path"])
     frame["lookalike"] = pd.Series([lookalikes.get(item.path) for item in items], dtype=object)
     mask_frame = pd.DataFrame({"path": list(orphans), "image": None}, columns=["path", "image"], dtype=object)
-    return Evidence(_plain(frame), mask_frame, pd.DataFrame([_figures(name, frame, accepted)]))
+    return DataEvidence(_plain(frame), mask_frame, pd.DataFrame([_figures(name, frame, accepted)]))
 
 
 def _image_row(
@@ -125,7 +129,7 @@ def _stem(path: str) -> str:
 
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return text columns as objects with None: Great Expectations counts those as missing."""
+    """Return text columns as objects with None, which Great Expectations counts as missing."""
     texts = frame.columns[[not pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes]]
     return frame.astype(dict.fromkeys(texts, object)).where(frame.notna(), None)
 

@@ -1,4 +1,4 @@
-"""What a file is, for the manifest and its contract. A file that is broken is described, not refused: all at once."""
+"""Facts about image and mask files, for the manifest and the contract. A damaged file is described, not refused."""
 
 import hashlib
 from typing import NamedTuple
@@ -11,38 +11,45 @@ from diffusionad.data.masks import to_mask
 from stages.download.fingerprint import SIDE, fingerprint, thumbnail
 
 PLAIN_MODES = ("L", "RGB", "CMYK", "YCbCr")
-"""Modes that Pillow resizes as they are; the others are brought to RGB first."""
+"""Modes that Pillow resizes directly; the others are converted to RGB first."""
 
 
 class ImageFacts(NamedTuple):
-    """An image file. Where `fault` is set, the rest may be empty."""
+    """Facts about an image file. Where `fault` is set, the rest may be empty."""
 
     sha256: str = ""
+    """Digest of the bytes, 64 hexadecimal digits."""
     height: int = 0
     """In pixels, after the EXIF rotation."""
     width: int = 0
+    """In pixels, after the EXIF rotation."""
     mode: str = ""
     """Pillow's name of the stored pixel format."""
     brightness: float | None = None
-    """Mean grey value in [0, 1]."""
+    """Mean grey value in [0, 1]; None where the pixels were not decoded."""
     fingerprint: str | None = None
+    """Perceptual hash (`stages.download.fingerprint`); None where the pixels were not decoded."""
     fault: str | None = None
-    """Why it cannot be used, without its name."""
+    """Why the file cannot be used, without its name."""
 
 
 class MaskFacts(NamedTuple):
-    """A mask file. Where `fault` is set, the rest may be empty."""
+    """Facts about a mask file. Where `fault` is set, the rest may be empty."""
 
     sha256: str = ""
+    """Digest of the bytes, 64 hexadecimal digits."""
     height: int = 0
+    """In pixels, after the EXIF rotation."""
     width: int = 0
+    """In pixels, after the EXIF rotation."""
     area: float = 0.0
     """Share of positive pixels, in [0, 1]."""
     fault: str | None = None
+    """Why the file cannot be used, without its name."""
 
 
 def image_facts(data: bytes) -> ImageFacts:
-    """Describe the bytes of an image file by its header, and whether it is whole; the pixels are not decoded."""
+    """Describe an image file, given its bytes, by its header, and check that it is whole; no pixel is decoded."""
     try:
         image = open_image(data, "")
         facts = ImageFacts(hashlib.sha256(data).hexdigest(), *upright_size(image), mode=image.mode)
@@ -53,7 +60,7 @@ def image_facts(data: bytes) -> ImageFacts:
 
 
 def pixel_facts(facts: ImageFacts, data: bytes) -> ImageFacts:
-    """Add to `image_facts` of the same bytes what the pixels tell, or how they are damaged."""
+    """Add brightness and fingerprint to the `image_facts` of the same bytes, or a fault if the pixels are damaged."""
     try:
         thumb = thumbnail(_small(open_image(data, "")))
     except ValueError as error:
@@ -62,7 +69,7 @@ def pixel_facts(facts: ImageFacts, data: bytes) -> ImageFacts:
 
 
 def mask_facts(data: bytes) -> MaskFacts:
-    """Describe the bytes of a mask file, from its pixels."""
+    """Describe a mask file, given its bytes, by its pixels."""
     try:
         mask = to_mask(load(open_image(data, ""), ""), "")
     except ValueError as error:
@@ -72,7 +79,7 @@ def mask_facts(data: bytes) -> MaskFacts:
 
 
 def _small(image: Image.Image) -> Image.Image:
-    # A JPEG is decoded at down to an eighth of its size, in a quarter of the time.
+    # This decodes a JPEG at as little as an eighth of its size, in a quarter of the time.
     image.draft("L" if image.mode in ("L", "YCbCr", "RGB") else None, (SIDE, SIDE))
     image = load(image, "")
     if image.mode in PLAIN_MODES and not image.has_transparency_data:
@@ -84,7 +91,7 @@ def _small(image: Image.Image) -> Image.Image:
 
 def _check_whole(data: bytes, image: Image.Image) -> None:
     if image.format in ("JPEG", "MPO"):
-        # Behind the header, FF is always followed by 00, a restart or a mark: an end there is what it seems.
+        # Behind the header, FF is always followed by 00, a restart or a marker: an end marker there is a true one.
         header = image.fp.tell() if isinstance(image, ImageFile.ImageFile) and image.fp else 0
         if data.rfind(b"\xff\xd9", header) < 0:
             raise ValueError("damaged or cut off: no end of image")

@@ -1,6 +1,5 @@
-"""Fetch one file over https or from a bucket: with resume, a bound on patience, and its checksum."""
+"""Fetch one file over HTTP(S) or from a bucket, with resume, bounded retries and a checksum."""
 
-import hashlib
 import http.client
 import logging
 import time
@@ -14,7 +13,8 @@ from tqdm import tqdm
 
 from diffusionad.section import Section
 from stages.download import bucket
-from stages.download.transfer import Body, Interrupted
+from stages.download.transfer import Interrupted, Response
+from stages.files import file_digest
 
 log = logging.getLogger(__name__)
 
@@ -24,24 +24,27 @@ CHUNK = 1 << 20
 class FetchConfig(Section):
     """Part `fetch` of section `download`."""
 
-    timeout_s: float = Field(gt=0, description="without a byte from a server, s")
-    attempts: int = Field(ge=1, description="connections made for one file before its source is given up")
-    wait_s: float = Field(ge=0, description="before the second connection, s; doubled before each further one")
-    max_unpacked_mib: int = Field(ge=1, description="an archive or a folder of a bucket may grow to, MiB")
-    max_files: int = Field(ge=1, description="and may hold so many files")
+    timeout_s: float = Field(gt=0, description="longest wait without a byte from a server, s")
+    attempts: int = Field(ge=1, description="connections per file before its source is given up")
+    wait_s: float = Field(ge=0, description="wait before the second connection, s; doubled before each further one")
+    max_unpacked_mib: int = Field(
+        ge=1, description="largest unpacked size of an archive, or size of a folder of a bucket, MiB"
+    )
+    max_files: int = Field(ge=1, description="largest number of files in it")
 
 
-def fetch(config: FetchConfig, url: str, target: Path, sha256: str | None) -> None:
-    """Bring `url` to `target`; what an earlier run left half done is resumed.
+def fetch_file(config: FetchConfig, url: str, target: Path, sha256: str | None) -> None:
+    """Fetch `url` to `target`; a transfer that an earlier run left unfinished is resumed.
 
     Args:
-        config: Patience.
-        url: https://, http:// or s3://.
-        target: The file; `target.part` and `target.tag` hold the beginning until it is complete.
-        sha256: Expected checksum; None if nobody published one.
+        config: Timeouts and number of attempts.
+        url: https://, http:// or s3:// address.
+        target: The file; `target.part` holds what has arrived and `target.tag` its version until it is complete.
+        sha256: Expected checksum; None if none is published.
 
     Raises:
-        ValueError: If the server refuses, breaks off too often, or sends something else.
+        ValueError: If the server refuses, the connection breaks too often, or the checksum differs.
+        OSError: If the disk is full.
     """
     part = _Part(target.with_name(f"{target.name}.part"), target.with_name(f"{target.name}.tag"))
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -61,12 +64,6 @@ def fetch(config: FetchConfig, url: str, target: Path, sha256: str | None) -> No
     part.clear()
 
 
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 class _Part(NamedTuple):
     file: Path
     tag: Path
@@ -77,7 +74,7 @@ class _Part(NamedTuple):
 
 
 def _resume(config: FetchConfig, url: str, part: _Part) -> None:
-    # Without a tag nobody can tell whether the server still has the same file.
+    # Without a tag there is no telling whether the server still has the same file.
     tag = part.tag.read_text() if part.tag.exists() and part.file.exists() else None
     start = part.file.stat().st_size if tag else 0
     if url.startswith("s3://"):
@@ -94,7 +91,7 @@ def _resume(config: FetchConfig, url: str, part: _Part) -> None:
         _pump(stream, file, body, url)
 
 
-def _pump(stream: BinaryIO, file: BinaryIO, body: Body, url: str) -> None:
+def _pump(stream: BinaryIO, file: BinaryIO, body: Response, url: str) -> None:
     done = body.start
     name = url.rsplit("/", 1)[-1]
     with tqdm(desc=name, initial=done, total=body.total, unit="B", unit_scale=True, disable=None) as bar:
@@ -112,7 +109,7 @@ def _pump(stream: BinaryIO, file: BinaryIO, body: Body, url: str) -> None:
         raise Interrupted(f"the connection broke after {done} of {body.total} bytes")
 
 
-def _open_http(url: str, start: int, tag: str | None, timeout_s: float) -> Body:
+def _open_http(url: str, start: int, tag: str | None, timeout_s: float) -> Response:
     request = urllib.request.Request(url, headers={"User-Agent": "diffusionad-ops"})  # noqa: S310  # https or http, by DatasetConfig
     if start and tag:
         request.add_header("Range", f"bytes={start}-")
@@ -127,13 +124,13 @@ def _open_http(url: str, start: int, tag: str | None, timeout_s: float) -> Body:
     resumed = answer.status == http.client.PARTIAL_CONTENT
     length = answer.headers.get("Content-Length")
     total = None if length is None else int(length) + (start if resumed else 0)
-    return Body(answer, start if resumed else 0, total, answer.headers.get("ETag"))
+    return Response(answer, start if resumed else 0, total, answer.headers.get("ETag"))
 
 
-def _refused(url: str, error: urllib.error.HTTPError, start: int, tag: str | None, timeout_s: float) -> Body:
+def _refused(url: str, error: urllib.error.HTTPError, start: int, tag: str | None, timeout_s: float) -> Response:
     error.close()
     if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and start and tag:
-        return _open_http(url, 0, None, timeout_s)  # the part is as long as the file, or longer: start anew
+        return _open_http(url, 0, None, timeout_s)  # the part is at least as long as the file: start again
     if error.code >= http.client.INTERNAL_SERVER_ERROR or error.code == http.client.TOO_MANY_REQUESTS:
         raise Interrupted(f"the server answered {error.code} {error.reason}")
     raise ValueError(f"{url}: the server answered {error.code} {error.reason}")

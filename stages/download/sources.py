@@ -1,4 +1,4 @@
-"""Find the folder that holds a data set: on the mirror, else at its sources, in order."""
+"""Find the folder that holds a data set: on the mirror, otherwise from its sources, in order."""
 
 import fcntl
 import hashlib
@@ -11,26 +11,26 @@ from urllib.parse import unquote, urlsplit
 
 from stages.common.dataset import DatasetConfig
 from stages.download import bucket
-from stages.download.fetch import FetchConfig, fetch, file_digest
+from stages.download.fetch import FetchConfig, fetch_file
 from stages.download.transfer import Interrupted
 from stages.download.unpack import SUFFIXES, unpack
-from stages.files import atomic_folder
+from stages.files import atomic_folder, file_digest
 
 V = TypeVar("V")
 
 
 def find_root(config: FetchConfig, dataset: DatasetConfig, category: str, mirror: str | None, cache: Path) -> Path:
-    """Return the folder of a data set, fetched and unpacked if need be.
+    """Return the folder of a data set, fetched and unpacked if necessary.
 
     Args:
-        config: Patience and bounds.
-        dataset: Its sources.
-        category: Fills {category} in an address; of a bucket's folder only this category is fetched.
-        mirror: Folder, file:// or s3:// prefix that has data sets by name, or an archive of each; None for none.
-        cache: Folder for what is fetched; shared by categories, safe to delete.
+        config: Timeouts, number of attempts and size limits.
+        dataset: The data set's sources and its names on a mirror.
+        category: Name that replaces {category} in an address; from a folder of a bucket only this category is fetched.
+        mirror: Folder, or file:// or s3:// prefix, that holds data sets or their archives by name; None for none.
+        cache: Folder for fetched data; shared by categories, safe to delete.
 
     Raises:
-        ValueError: If no place has it; one line for each place that was tried, and what to do.
+        ValueError: If no place has the data set: one line for each place that was tried, and the way out.
         OSError: If the disk is full.
     """
     places: list[tuple[str, str | None]] = []
@@ -104,7 +104,7 @@ def _fetched(config: FetchConfig, url: str, sha256: str | None, cache: Path) -> 
         if not tree.is_dir():
             archive = tree.with_name(f"{tree.name}-{url.rsplit('/', 1)[-1][-100:] or 'archive'}")
             if not archive.is_file():
-                fetch(config, url, archive, sha256)
+                fetch_file(config, url, archive, sha256)
             try:
                 _publish_archive(config, archive, tree)
             finally:
@@ -122,7 +122,7 @@ def _bucket_folder(config: FetchConfig, url: str, category: str, cache: Path) ->
     with _locked(tree):
         if tree.is_dir():
             return tree
-        objects = choose(dict(bucket.list_objects(url, config.timeout_s)), category)
+        objects = select_category(dict(bucket.list_objects(url, config.timeout_s)), category)
         if not objects:
             return _bucket_archive(config, url, cache)
         if len(objects) > config.max_files or sum(objects.values()) > config.max_unpacked_mib << 20:
@@ -144,8 +144,13 @@ def _bucket_archive(config: FetchConfig, url: str, cache: Path) -> Path:
     return _fetched(config, f"{url}{suffix}", None, cache)
 
 
-def choose(objects: dict[str, V], category: str) -> dict[str, V]:
-    """Keep one category and what all share, if the data set has a folder for the category."""
+def select_category(objects: dict[str, V], category: str) -> dict[str, V]:
+    """Keep the objects of one category and those that all categories share.
+
+    Args:
+        objects: Any value by key, relative to the folder of the data set.
+        category: Name of the category. If no folder has this name, everything is kept.
+    """
     if not any(name.startswith(f"{category}/") for name in objects):
         return objects
     shared = ("split_csv/", f"{category}/")
@@ -158,7 +163,7 @@ def _key(*parts: str) -> str:
 
 @contextmanager
 def _locked(tree: Path) -> Iterator[None]:
-    """Let one process at a time fetch a tree: DVC may run the categories of one archive side by side."""
+    """Let only one process fetch a tree: DVC may run several categories of one archive at the same time."""
     tree.parent.mkdir(parents=True, exist_ok=True)
     with tree.with_name(f"{tree.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

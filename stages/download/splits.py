@@ -1,8 +1,8 @@
-"""Training, validation and test images, where a data set does not say: drawn by object, seeded, stable.
+"""Split images into training, validation and test where the data set does not: by object, seeded and stable.
 
-A unit is what must lie on one side: the photographs of one object, exact and near copies of a file. Units are ranked by
-a hash of the seed and of their content, so the order of files on a disk, their names, and images added later do not
-shuffle the rest.
+A unit is a set of images that must share a split: the photographs of one object, and exact and near copies of a file.
+Units are ranked by a hash of the seed and their content, so neither the order of files on a disk nor their names nor
+images added later change the split of the others.
 """
 
 import hashlib
@@ -20,11 +20,11 @@ def join_units(items: Sequence[Item], digests: Sequence[str], near: Iterable[tup
 
     Args:
         items: The images.
-        digests: SHA-256 of each.
-        near: Pairs of indices that show the same picture.
+        digests: SHA-256 of each image.
+        near: Pairs of indices of images that show the same picture.
 
     Returns:
-        For each item the smallest digest in its unit.
+        The name of each item's unit: the smallest digest in it.
     """
     parent = list(range(len(items)))
 
@@ -49,21 +49,22 @@ def join_units(items: Sequence[Item], digests: Sequence[str], near: Iterable[tup
 def draw_splits(
     items: Sequence[Item], units: Sequence[str], *, seed: int, val_fraction: float, test_fraction: float
 ) -> tuple[list[Item], dict[str, int]]:
-    """Give every item a split.
+    """Assign a split to every item.
 
-    Items without one: anomalous ones go to test, and of the normal ones whole units up to `test_fraction` of the
-    images. Units that hold both kinds go to test first; if one stays in training, its anomalous images are left out.
-    If no item is for validation, whole units up to `val_fraction` of the normal training images become so.
+    Of the items without a split, the anomalous ones go to test, as do whole units of normal ones up to `test_fraction`
+    of the normal images. Units that hold both kinds are the first to go to test; the anomalous images of one that stays
+    in training are left out. If no item is for validation, whole units up to `val_fraction` of the normal training
+    images are moved there.
 
     Args:
         items: The images.
-        units: Name of the unit of each (`join_units`).
-        seed: Another seed, another split.
-        val_fraction: Share in [0, 1) of the normal training images.
-        test_fraction: Share in [0, 1) of the normal images without a split.
+        units: Name of each item's unit (`join_units`).
+        seed: Seed of the ranking, at least 0.
+        val_fraction: Share of the normal training images, in [0, 1).
+        test_fraction: Share of the normal images without a split, in [0, 1).
 
     Returns:
-        The items with their splits, in their order, and how many were left out, by reason.
+        The items with their splits, in the order given, and the number of items left out by reason.
     """
     pool = [i for i, item in enumerate(items) if item.split is None]
     test = _take(items, units, pool, seed, test_fraction)
@@ -93,7 +94,7 @@ def _draw_validation(kept: Sequence[tuple[Item, str]], seed: int, fraction: floa
 
 
 def _take(items: Sequence[Item], units: Sequence[str], pool: Sequence[int], seed: int, fraction: float) -> set[str]:
-    """Choose units that hold `fraction` of the normal images of `pool`, never more, but at least one unit."""
+    """Choose units with at most `fraction` of the normal images of `pool`; at least one unit if it is above 0."""
     normal: dict[str, int] = defaultdict(int)
     mixed: set[str] = set()
     for i in pool:
@@ -102,7 +103,7 @@ def _take(items: Sequence[Item], units: Sequence[str], pool: Sequence[int], seed
             mixed.add(units[i])
     candidates = [unit for unit, count in normal.items() if count]
     candidates.sort(key=lambda unit: (unit not in mixed, _rank(seed, unit)))
-    # The small term keeps 0.29 * 100 from being 28.
+    # Without the small term, 0.29 * 100 would be rounded down to 28.
     target = math.floor(sum(normal.values()) * fraction + 1e-9)
     chosen: set[str] = set()
     for unit in candidates:

@@ -1,4 +1,4 @@
-"""Bring one category of a data set here, split it, and hold it against its contract."""
+"""Fetch one category of a data set, split it, and check it against its contract."""
 
 import logging
 import os
@@ -14,8 +14,8 @@ from diffusionad.data.manifest import manifest_digest, read_manifest, write_mani
 from diffusionad.section import Section
 from stages import command
 from stages.common.dataset import DatasetConfig
-from stages.contracts.verdict import lines, write_verdict
-from stages.download.contract import ContractConfig, hold
+from stages.contracts.verdict import finding_lines, write_verdict
+from stages.download.contract import ContractConfig, check_contract
 from stages.download.evidence import collect
 from stages.download.fetch import FetchConfig
 from stages.download.layouts import choice as layouts
@@ -30,20 +30,25 @@ from stages.paths import CategoryPaths
 log = logging.getLogger(__name__)
 
 CACHE = Path(".local/downloads")
-"""What was fetched and unpacked, for the other categories of an archive; safe to delete."""
+"""Fetched and unpacked data, for the other categories of an archive; safe to delete."""
 
 
 class DownloadConfig(Section):
     """Section `download`."""
 
-    seed: int = Field(ge=0, description="of the drawn splits")
+    seed: int = Field(ge=0, description="seed of the drawn splits")
     val_fraction: float = Field(ge=0, lt=1, description="share of the normal training images held out for validation")
-    test_fraction: float = Field(ge=0, lt=1, description="share of normal images to test, where a set has no split")
-    mirror: str | None = Field(description="folder, file:// or s3:// prefix with data sets by name; null for none")
-    max_megapixels_looked_at: float = Field(
-        ge=0, description="of all images together, decoded to be compared and measured; header only beyond"
+    test_fraction: float = Field(
+        ge=0, lt=1, description="share of the normal images for test, if the data set has no split"
     )
-    near_duplicate_bits: int = Field(ge=0, le=64, description="of 255; fingerprints closer than this show one picture")
+    mirror: str | None = Field(description="folder, file:// or s3:// prefix with data sets by name; null for none")
+    max_megapixels_decoded: float = Field(
+        ge=0,
+        description="limit of all decoded images together; of further images only the header is read",
+    )
+    near_duplicate_bits: int = Field(
+        ge=0, le=64, description="fingerprints that differ in at most so many of their 255 bits show the same picture"
+    )
     fetch: FetchConfig
     contract: ContractConfig
 
@@ -51,32 +56,32 @@ class DownloadConfig(Section):
 def download(
     dataset: DatasetConfig, config: DownloadConfig, *, paths: CategoryPaths, mirror: str | None, cache: Path
 ) -> None:
-    """Write the images folder, the manifest, the summary and the verdict of a category.
+    """Write the images folder, the manifest, the summary and the validation report of a category.
 
-    Only data that keep their contract are put in place; else what was there before stays, and the verdict goes to a
-    folder `refused` beside its place.
+    Only data that pass their contract are put in place; otherwise the previous data stay, and the report goes to a
+    folder `refused` beside its usual place.
 
     Args:
-        dataset: Where from.
-        config: How to split and what to expect.
-        paths: Where to; the manifest that lies there is what the data are compared with.
-        mirror: Folder or prefix that has data sets by name; None for none.
-        cache: Folder for what is fetched.
+        dataset: Sources, layout and licence of the data set.
+        config: Settings of the splits, the downloads and the contract.
+        paths: Files to write; an existing manifest is the one that the data are compared with.
+        mirror: Folder or prefix that holds data sets by name; None for none.
+        cache: Folder for fetched data.
 
     Raises:
-        ValueError: If the data cannot be had, or break the contract: one line for each problem.
+        ValueError: If the data cannot be fetched, or fail the contract: one line for each problem.
         OSError: If the disk is full.
     """
     log.info("licence of %s: %s %s", paths.dataset, _licence(dataset), dataset.licence_url)
     root = find_root(config.fetch, dataset, paths.category, mirror, cache)
     listing = layouts.find(dataset.layout, root, paths.category)
     with atomic_folder(paths.images) as draft:
-        found = survey(listing, draft, config.max_megapixels_looked_at)
+        found = survey(listing, draft, config.max_megapixels_decoded)
         near = lookalikes(found.images, config.near_duplicate_bits)
         items, dropped = _split(config, listing, found, near)
         frame = _manifest(items, found, paths)
         summary = _summary(dataset, frame, listing.left_out | dropped)
-        _hold(config, items, found, listing, near, summary, paths)
+        _check(config, items, found, listing, near, summary, paths)
         remove_rest(draft, (path for item in items for path in (item.path, item.mask)))
     with atomic_file(paths.manifest) as file:
         write_manifest(frame, file, _metadata(dataset, config, paths))
@@ -94,7 +99,7 @@ def _split(
     )
 
 
-def _hold(
+def _check(
     config: DownloadConfig,
     items: list[Item],
     found: Survey,
@@ -103,25 +108,25 @@ def _hold(
     summary: dict[str, Any],
     paths: CategoryPaths,
 ) -> None:
-    """Check the contract and write the verdict.
+    """Check the contract and write the validation report.
 
     Raises:
-        ValueError: If it is broken.
+        ValueError: If a critical rule failed.
     """
-    name = f"{paths.dataset}/{paths.category}"
+    name = str(paths)
     accepted = read_manifest(paths.manifest) if paths.manifest.exists() else None
     split = {item.path: item.split for item in items}
     pairs = [(a, b, bits) for a, b, bits in near if a in split and b in split and split[a] != split[b]]
     alike = {a: f"{b} in {split[b]}, {bits} of 255 bits" for a, b, bits in pairs}
     evidence = collect(name, items, found.images, found.masks, listing.digests, listing.orphans, alike, accepted)
-    findings = hold(config.contract, evidence)
-    for line in lines(findings, "warned"):
+    findings = check_contract(config.contract, evidence)
+    for line in finding_lines(findings, "warned"):
         log.warning("warning: %s", line)
     file, page = paths.validation, paths.validation_page
-    if broken := lines(findings, "broken"):
+    if failed := finding_lines(findings, "failed"):
         page = page.parent / "refused" / page.name
         write_verdict(name, findings, summary, file=page.with_name(file.name), page=page)
-        raise ValueError("\n".join([*broken, f"the data of {name} break their contract; see {page}"]))
+        raise ValueError("\n".join([*failed, f"the data of {name} break their contract; see {page}"]))
     write_verdict(name, findings, summary, file=file, page=page)
     shutil.rmtree(page.parent / "refused", ignore_errors=True)
 
@@ -156,7 +161,7 @@ def _summary(dataset: DatasetConfig, frame: pd.DataFrame, left_out: dict[str, in
         "images": len(frame),
         **dict(sorted(Counter(frame["split"] + "_" + kinds).items())),
         "defects": dict(sorted(Counter(frame["defect"]).items())),
-        "looked_at": int(frame["fingerprint"].notna().sum()),
+        "decoded": int(frame["fingerprint"].notna().sum()),
         "with_mask": int(frame["mask"].notna().sum()),
         "left_out": left_out,
         "licence": dataset.licence,

@@ -1,4 +1,4 @@
-"""Take the files of a listing into a folder, reading each once, and tell what they are."""
+"""Copy the files of a listing into a folder, reading each once, and collect facts about them."""
 
 import hashlib
 import os
@@ -20,20 +20,20 @@ R = TypeVar("R")
 
 
 class Survey(NamedTuple):
-    """What the files are."""
+    """Facts about the files of a listing, by path."""
 
     images: dict[str, ImageFacts]
     masks: dict[str, MaskFacts]
 
 
 def survey(listing: Listing, folder: Path, max_megapixels: float) -> Survey:
-    """Copy the images and masks of a listing into a folder, draw the masks that are outlines, and describe all.
+    """Copy the images and masks of a listing into a folder, draw masks given as outlines, and describe all files.
 
     Args:
-        listing: What to take. A file that is missing or may not be read becomes a fault of its image.
-        folder: Where to.
-        max_megapixels: Of images with so many pixels in all the pixels are looked at too, which takes twenty times as
-            long as the header; of more, so many are chosen by a hash of their path.
+        listing: Images and masks to copy. A missing or unreadable file is recorded as the fault of its image or mask.
+        folder: The target folder.
+        max_megapixels: Limit of the images, taken together, whose pixels are decoded too, which takes twenty times as
+            long as reading the header; beyond it, a hash of the path decides which images are decoded.
 
     Raises:
         OSError: If the disk is full.
@@ -42,7 +42,7 @@ def survey(listing: Listing, folder: Path, max_megapixels: float) -> Survey:
     headers = _each("take images", lambda path: _take(listing.home, folder, path, image_facts, ImageFacts), paths)
     images = dict(zip(paths, headers, strict=True))
     chosen = _choose(images, max_megapixels)
-    looks = _each("look at images", lambda path: pixel_facts(images[path], read_bytes(folder / path)), chosen)
+    looks = _each("decode images", lambda path: pixel_facts(images[path], read_bytes(folder / path)), chosen)
     images |= zip(chosen, looks, strict=True)
     drawn = [item for item in listing.items if item.outline and item.mask and not images[item.path].fault]
     for item in drawn:
@@ -53,14 +53,19 @@ def survey(listing: Listing, folder: Path, max_megapixels: float) -> Survey:
 
 
 def lookalikes(images: Mapping[str, ImageFacts], max_bits: int) -> list[tuple[str, str, int]]:
-    """Return pairs of paths that show nearly the same, and in how many bits of 255 their fingerprints differ."""
+    """Return pairs of paths of images that look nearly the same, each with the number of different bits.
+
+    Args:
+        images: Facts by path; those without a fingerprint are passed over.
+        max_bits: Largest number of different bits of two fingerprints, of 255.
+    """
     known = [path for path, fact in images.items() if fact.fingerprint]
     pairs = near_pairs([images[path].fingerprint or "" for path in known], max_bits)
     return [(known[i], known[j], bits) for i, j, bits in pairs]
 
 
 def remove_rest(folder: Path, keep: Iterable[str | None]) -> None:
-    """Remove the files that are not in `keep`, and folders that are then empty."""
+    """Remove the files whose relative paths are not in `keep`, and folders that are then empty."""
     kept = {folder / name for name in keep if name}
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_dir():

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2")
-"""Endings of what can be unpacked."""
+"""Endings of archives that can be unpacked."""
 
 CHUNK = 1 << 20
 
@@ -27,17 +27,17 @@ DAMAGED = (
 
 
 def unpack(archive: Path, target: Path, *, max_bytes: int, max_files: int) -> None:
-    """Unpack a zip or tar into an empty folder. Only contents are taken: no modes, owners or links.
+    """Unpack a zip or tar into an empty folder. Only the contents of files are taken: no modes, owners or links.
 
     Args:
-        archive: The file; what it is shows its content, not its name.
-        target: The folder.
-        max_bytes: Bound on the sum of the files, counted while they are written: a header may lie.
-        max_files: Bound on their number.
+        archive: The file; its content tells the format, not its name.
+        target: The empty folder.
+        max_bytes: Largest total size of the files, counted as they are written, since a header may lie.
+        max_files: Largest number of files.
 
     Raises:
-        ValueError: If the archive is none, damaged or locked, has a path or a link that leads out of it, or grows
-            beyond a bound. What was written until then stays in `target`.
+        ValueError: If the file is no archive, is damaged or encrypted, has a path or a link that leads out of it, or
+            exceeds a limit. Files written until then stay in `target`.
     """
     budget, count = max_bytes, 0
     try:

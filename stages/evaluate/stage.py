@@ -16,9 +16,9 @@ from diffusionad.metrics.curves import Curve, pr_curve, pro_curve, roc_curve, sc
 from diffusionad.metrics.pixels import Maps, Masks
 from diffusionad.metrics.ranking import sweep_images
 from diffusionad.metrics.tally import Tally, sweep_tally, tally
+from diffusionad.networks.layout import best_device
 from diffusionad.section import Section
 from stages import command
-from stages.common.device import best_device
 from stages.common.schemas import write_metrics, write_test_scores
 from stages.common.synthetic import read_synthetic
 from stages.evaluate.figures import (
@@ -100,7 +100,7 @@ def evaluate(evaluation: EvaluationConfig, *, paths: CategoryPaths) -> None:
     write_json(paths.figures, compared(figures))
     review_category(paths, evaluation.figures.fpr_limit)
     told = ", ".join(f"{name} {value:.3f}" for name, value in compared(figures).items())
-    LOG.info("%s/%s: %s, on %d test images", *paths, told or "no figures", len(rows))
+    LOG.info("%s: %s, on %d test images", paths, told or "no figures", len(rows))
 
 
 def _score(

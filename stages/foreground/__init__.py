@@ -1,1 +1,1 @@
-"""Where the object is on each normal photograph."""
+"""Foreground: a mask of the object on each normal photograph."""

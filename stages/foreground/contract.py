@@ -1,4 +1,4 @@
-"""The contract of foreground masks. It only warns, for an odd mask harms less than a stage that stops."""
+"""The contract of foreground masks. It only warns: an odd mask does less harm than a stage that stops."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,22 +7,25 @@ import numpy as np
 import pandas as pd
 
 from diffusionad.foreground.methods import ForegroundConfig
-from stages.contracts.rules import Finding, Rule, check, nothing
+from stages.contracts.rules import Finding, Rule, check_rules, expect_empty
 
 
-def hold(config: ForegroundConfig, areas: Mapping[str, float]) -> list[Finding]:
-    """Hold the masks of a category against every rule, in the order of `rules`.
+def check_contract(config: ForegroundConfig, areas: Mapping[str, float]) -> list[Finding]:
+    """Check the masks of a category against every rule.
 
     Args:
-        config: Tells what area is credible, and how far it may be from the others.
-        areas: Part of the image that the method took for the object, in [0, 1], by path of the image; none where the
+        config: The credible area, and its largest deviation from the median.
+        areas: Fraction of each image that the method took for the object, in [0, 1], by path of the image; empty if the
             method takes every image whole.
+
+    Returns:
+        One finding per rule, in the order of `rules`.
     """
-    return check(rules(config), {"masks": _evidence(config, areas)})
+    return check_rules(rules(config), {"masks": _evidence(config, areas)})
 
 
 def rules(config: ForegroundConfig) -> list[Rule]:
-    """List the contract; each rule reads the column of troubles that `_trouble` writes."""
+    """List the rules of the contract; each reads a column of problems that `_trouble` fills."""
     low, high = config.area
     titles = {
         "empty": "an object on the photograph",
@@ -30,7 +33,7 @@ def rules(config: ForegroundConfig) -> list[Rule]:
         "not_credible": f"an object that covers {low:.0%} to {high:.0%} of the photograph",
         "far": f"an area within {config.max_area_change:.0%} of the median",
     }
-    return [nothing("masks", column, title, "warning") for column, title in titles.items()]
+    return [expect_empty("masks", column, title, "warning") for column, title in titles.items()]
 
 
 def _evidence(config: ForegroundConfig, areas: Mapping[str, float]) -> pd.DataFrame:

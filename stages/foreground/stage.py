@@ -1,4 +1,4 @@
-"""Find the object on every normal photograph: synthetic anomalies may lie there and nowhere else."""
+"""Find the object on every normal photograph: synthetic anomalies are placed there only."""
 
 import logging
 from pathlib import Path
@@ -14,14 +14,15 @@ from tqdm import tqdm
 from diffusionad.data.images import read_image
 from diffusionad.data.manifest import read_manifest
 from diffusionad.foreground.methods import ForegroundConfig, Method
+from diffusionad.ranges import evenly_spaced
 from stages import command
 from stages.common.dataset import DatasetConfig
-from stages.common.sheets import spread, write_sheet
+from stages.common.sheets import write_sheet
 from stages.contracts.rules import Finding
-from stages.contracts.verdict import lines, write_verdict
+from stages.contracts.verdict import finding_lines, write_verdict
 from stages.files import atomic_folder, write_json
-from stages.foreground.contract import hold
-from stages.foreground.plan import Plan, plan, users_plan
+from stages.foreground.contract import check_contract
+from stages.foreground.plan import ForegroundPlan, plan_foreground, users_plan
 from stages.params import read_section
 from stages.paths import CategoryPaths
 
@@ -45,36 +46,39 @@ def foreground(
     validation: Path,
     page: Path,
 ) -> None:
-    """Write one mask for every normal image, a sheet of outlines to look at, and what is odd about the masks.
+    """Write one mask per normal image, a sheet of outlines for inspection, and a report of odd masks.
 
     Args:
-        config: The numbers of the methods.
-        method: How to find the object; `auto` tries some on a sample, `masks` takes the user's.
-        name: Of the category, for the page.
-        manifest: Read: rows with label 0, of all splits.
+        config: Settings of the methods.
+        method: Name of the method; `auto` tries several on a sample, `masks` uses the user's masks.
+        name: Name of the category, for the page.
+        manifest: Read: the manifest; its rows with label 0, of all splits, are used.
         images: Read: the folder that the manifest's paths are relative to.
-        users_masks: Read by `masks` only: PNGs at the images' paths with suffix .png.
-        masks: Written whole or not at all: PNGs of 0 and 255 at native size, at the image's path with suffix .png.
-        sheet: Written: outlines over evenly spread images.
+        users_masks: Read by method `masks` only: folder of PNGs at the images' paths with suffix .png.
+        masks: Written atomically: folder of PNGs of 0 and 255 at native size, at the images' paths with suffix .png.
+        sheet: Written: PNG, outlines over evenly spaced images.
         summary: Written: JSON with method, reason, areas and warnings.
-        validation: Written: JSON, what the contract of masks found.
-        page: Written: the same for a person, HTML.
+        validation: Written: JSON, the findings of the foreground contract.
+        page: Written: HTML, the same findings as a page for people.
 
     Raises:
-        ValueError: If the manifest has no normal image, two of its images would share a mask's name, one cannot be
-            read, the method cannot be used, or a mask of the user's is missing or of another size.
+        ValueError: If the manifest has no normal image, two of its images would share a mask's name, an image cannot be
+            read, the method cannot be used, or one of the user's masks is missing or has another size.
     """
     rows = read_manifest(manifest)
     normal = rows[rows["label"] == 0]
     targets = _targets(manifest, normal)
-    way = users_plan(config, users_masks, targets) if method == "masks" else plan(config, method, images, normal)
-    LOG.info("foreground by %s: %s", way.method, way.reason)
-    pictured = set(spread(len(targets), SHEET_PICTURES))
+    if method == "masks":
+        plan = users_plan(config, users_masks, targets)
+    else:
+        plan = plan_foreground(config, method, images, normal)
+    LOG.info("foreground by %s: %s", plan.method, plan.reason)
+    pictured = set(evenly_spaced(len(targets), SHEET_PICTURES))
     pictures, areas, whole = [], {}, set()
     with atomic_folder(masks) as draft:
         for i, (path, target) in enumerate(tqdm(targets.items(), desc="foreground", unit="image", disable=None)):
             image = read_image(images / path, None)
-            found = way.find(path, image)
+            found = plan.find(path, image)
             areas[path] = found.found
             if found.fell_back:
                 whole.add(path)
@@ -83,35 +87,35 @@ def foreground(
             if i in pictured:
                 pictures.append(_outlined(image, found.mask))
     write_sheet(sheet, pictures, SHEET_COLUMNS, TILE_PX)
-    findings = hold(config, {} if way.method == "full" else areas)
-    for line in lines(findings, "warned"):
+    findings = check_contract(config, {} if plan.method == "full" else areas)
+    for line in finding_lines(findings, "warned"):
         LOG.warning("warning: %s", line)
-    content = _summary(method, way, areas, whole, findings)
+    content = _summary(method, plan, areas, whole, findings)
     write_verdict(f"{name}, foreground", findings, content, file=validation, page=page)
     write_json(summary, content)
 
 
 def _summary(
-    asked: str, way: Plan, areas: dict[str, float], whole: set[str], findings: list[Finding]
+    asked: str, plan: ForegroundPlan, areas: dict[str, float], whole: set[str], findings: list[Finding]
 ) -> dict[str, Any]:
     found = [area for path, area in areas.items() if path not in whole] or [1.0]
     return {
         "asked": asked,
-        "method": way.method,
-        "reason": way.reason,
-        "credibility": {name: round(value, 4) for name, value in way.credibility.items()},
+        "method": plan.method,
+        "reason": plan.reason,
+        "credibility": {name: round(value, 4) for name, value in plan.credibility.items()},
         "images": len(areas),
         "whole_image": len(whole),
         "area_min": round(min(found), 4),
         "area_median": round(float(np.median(found)), 4),
         "area_max": round(max(found), 4),
         "flagged": sum(finding.violated for finding in findings),
-        "warnings": lines(findings, "warned"),
+        "warnings": finding_lines(findings, "warned"),
     }
 
 
 def _targets(manifest: Path, rows: pd.DataFrame) -> dict[str, Path]:
-    """The mask's path for each image's path, in the manifest's order."""
+    """Return the path of the mask by path of the image, in the order of the manifest."""
     if rows.empty:
         raise ValueError(f"{manifest}: no normal image; expected rows with label 0")
     targets = {str(name): Path(str(name)).with_suffix(".png") for name in rows["path"]}
@@ -123,7 +127,7 @@ def _targets(manifest: Path, rows: pd.DataFrame) -> dict[str, Path]:
 
 
 def _outlined(image: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Draw the mask's inner border, wide enough to be seen on a tile."""
+    """Draw the mask's inner border on an image, wide enough to be seen on a tile."""
     width_px = max(1, max(mask.shape) // 100)
     inner = ndimage.minimum_filter(mask, 2 * width_px + 1, mode="constant")
     return np.where((mask & ~inner)[..., None], OUTLINE, image)
@@ -138,7 +142,7 @@ def _stage(_: str, paths: CategoryPaths) -> None:
     foreground(
         config,
         read_section(DatasetConfig, f"datasets.{paths.dataset}").foreground,
-        name=f"{paths.dataset}/{paths.category}",
+        name=str(paths),
         manifest=paths.manifest,
         images=paths.images,
         users_masks=Path(_named(config.masks, paths)) if config.masks else None,

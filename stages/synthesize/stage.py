@@ -1,4 +1,4 @@
-"""Write the fixed synthetic sets that model selection and, without real masks, pixel metrics are measured on."""
+"""Write the fixed synthetic sets for model selection and, without real masks, for pixel metrics."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -11,35 +11,36 @@ from tqdm import tqdm
 
 from diffusionad.data.images import read_image, read_mask
 from diffusionad.data.manifest import read_manifest
+from diffusionad.ranges import evenly_spaced
 from diffusionad.section import Section
-from diffusionad.synthesis.blend import SynthesisConfig, Synthetic
-from diffusionad.synthesis.blend import synthesize as draw_anomaly
+from diffusionad.synthesis.blend import SynthesisConfig, Synthetic, draw_anomaly
 from diffusionad.synthesis.draws import item_generator
 from diffusionad.synthesis.textures import Textures
 from stages import command
 from stages.common.schemas import write_document
-from stages.common.sheets import spread, write_sheet
+from stages.common.sheets import write_sheet
 from stages.files import atomic_folder
 from stages.params import ImageConfig, read_section
 from stages.paths import CategoryPaths
 
-PREVIEW_IMAGES, PREVIEWS_A_ROW, TILE_PX = 24, 3, 128
+PREVIEW_IMAGES, PREVIEWS_PER_ROW, TILE_PX = 24, 3, 128
 
 
 class SyntheticSetsConfig(Section):
     """Section `synthesis` of params.yaml."""
 
-    seed: int = Field(ge=0, description="of the stored sets; training draws from its own")
-    count_per_image: int = Field(ge=1, description="stored anomalies on each normal image")
+    seed: int = Field(ge=0, description="seed of the stored sets; training has its own")
+    count_per_image: int = Field(ge=1, description="stored anomalies per normal image")
     anomalies: SynthesisConfig
 
 
-class Sources(NamedTuple):
-    """Where normal images and their foreground lie, and how to read them."""
+class NormalImages(NamedTuple):
+    """Where normal images and their foreground masks are stored, and the size to read them at."""
 
     images: Path
     foreground: Path
     size: tuple[int, int]
+    """Height and width in pixels."""
 
 
 def synthesize(
@@ -52,20 +53,20 @@ def synthesize(
     synthetic: Path,
     previews: Path,
 ) -> None:
-    """Write `val.npz`, `test.npz` where the test split has no mask at all, and the settings to go on drawing with.
+    """Write `val.npz`, `test.npz` if the test split has no mask at all, and the settings for further draws.
 
-    An .npz holds `images` (N, H, W, 3) and `masks` (N, H, W) of 0 and 1, both uint8; `paths` (N,), the normal image
-    under each; `indices` (N,), which draw on that image it is. All of them are anomalous. Its bytes depend on the
-    arguments and the files read alone.
+    An .npz file holds `images` (N, H, W, 3) in 0 .. 255 and `masks` (N, H, W) of 0 and 1, both uint8; `paths` (N,), the
+    normal image under each; `indices` (N,), the number of the draw on that image. Every image is anomalous. The bytes
+    depend only on the arguments and the files read.
 
     Args:
-        config: The settings.
+        config: Settings of the sets and the anomalies.
         size: Height and width of the stored images in pixels.
-        manifest: Read: normal rows.
+        manifest: Read: the manifest; its normal rows are used.
         images: Read: the folder that the manifest's paths are relative to.
         foreground: Read: the masks that stage `foreground` wrote.
-        synthetic: Folder, written whole or not at all: the sets, and `settings.json`, a SynthesisConfig.
-        previews: PNG, written: triplets of training image, anomaly, mask.
+        synthetic: Written atomically: folder of the sets and `settings.json`, a SynthesisConfig.
+        previews: Written: PNG, triplets of training image, anomaly and mask.
 
     Raises:
         ValueError: If there is no normal image in split train or val, or a file cannot be read.
@@ -75,50 +76,50 @@ def synthesize(
     for split in ("train", "val"):
         if normal[split].empty:
             raise ValueError(f"{manifest}: no normal image in split {split}; lower or raise the share of val images")
-    sources = Sources(images, foreground, size)
+    normal_images = NormalImages(images, foreground, size)
     textures = Textures(config.anomalies.textures, size)
     with atomic_folder(synthetic) as draft:
-        _write_set(draft / "val.npz", config, sources, textures, normal["val"])
+        _write_set(draft / "val.npz", config, normal_images, textures, normal["val"])
         if rows.loc[rows["split"] == "test", "mask"].isna().all() and not normal["test"].empty:
-            _write_set(draft / "test.npz", config, sources, textures, normal["test"])
+            _write_set(draft / "test.npz", config, normal_images, textures, normal["test"])
         write_document(draft / "settings.json", config.anomalies)
     train = normal["train"]
-    _write_previews(previews, config, sources, textures, train.iloc[spread(len(train), PREVIEW_IMAGES)])
+    _write_previews(previews, config, normal_images, textures, train.iloc[evenly_spaced(len(train), PREVIEW_IMAGES)])
 
 
 def _write_set(
-    path: Path, config: SyntheticSetsConfig, sources: Sources, textures: Textures, rows: pd.DataFrame
+    path: Path, config: SyntheticSetsConfig, normal_images: NormalImages, textures: Textures, rows: pd.DataFrame
 ) -> None:
     count = len(rows) * config.count_per_image
-    pictures = np.zeros((count, *sources.size, 3), dtype=np.uint8)
-    masks = np.zeros((count, *sources.size), dtype=np.uint8)
+    pictures = np.zeros((count, *normal_images.size, 3), dtype=np.uint8)
+    masks = np.zeros((count, *normal_images.size), dtype=np.uint8)
     items = list(zip(rows["path"], rows["sha256"], strict=True))
     for i, (name, sha256) in enumerate(tqdm(items, desc=f"synthesize {path.stem}", unit="image", disable=None)):
-        normal, where = _read(sources, name)
+        normal, where = _read(normal_images, name)
         for index in range(config.count_per_image):
             drawn = _draw(config, normal, where, textures, sha256, index)
             at = i * config.count_per_image + index
             pictures[at], masks[at] = np.round(drawn.image * 255), drawn.mask
     names = np.repeat(np.asarray([name for name, _ in items]), config.count_per_image)
     indices = np.tile(np.arange(config.count_per_image), len(items))
-    # Not compressed: the bytes of zlib differ between its versions.
+    # Not compressed: the output of zlib differs between its versions.
     np.savez(path, images=pictures, masks=masks, paths=names, indices=indices)
 
 
 def _write_previews(
-    path: Path, config: SyntheticSetsConfig, sources: Sources, textures: Textures, rows: pd.DataFrame
+    path: Path, config: SyntheticSetsConfig, normal_images: NormalImages, textures: Textures, rows: pd.DataFrame
 ) -> None:
     tiles: list[NDArray[np.float32]] = []
     for name, sha256 in zip(rows["path"], rows["sha256"], strict=True):
-        normal, where = _read(sources, name)
+        normal, where = _read(normal_images, name)
         drawn = _draw(config, normal, where, textures, sha256, 0)
         tiles += [normal, drawn.image, np.repeat(drawn.mask[..., None], 3, axis=2).astype(np.float32)]
-    write_sheet(path, tiles, 3 * PREVIEWS_A_ROW, TILE_PX)
+    write_sheet(path, tiles, 3 * PREVIEWS_PER_ROW, TILE_PX)
 
 
-def _read(sources: Sources, name: str) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    mask = (sources.foreground / name).with_suffix(".png")
-    return read_image(sources.images / name, sources.size), read_mask(mask, sources.size)
+def _read(normal_images: NormalImages, name: str) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    mask = (normal_images.foreground / name).with_suffix(".png")
+    return read_image(normal_images.images / name, normal_images.size), read_mask(mask, normal_images.size)
 
 
 def _draw(

@@ -30,7 +30,7 @@ from diffusionad.metrics.ranking import pixel_metrics
 from diffusionad.networks.layout import has_bf16, lay_out
 from diffusionad.runtime.engines import Engine, Precision, Runtime, Variant, open_engine, torch_engine
 from diffusionad.runtime.record import machine
-from diffusionad.synthesis.blend import SynthesisConfig, synthesize
+from diffusionad.synthesis.blend import SynthesisConfig, draw_anomaly
 from diffusionad.synthesis.textures import Textures
 from diffusionad.training.trainer import Batch, Trainer, TrainingConfig
 from stages import command
@@ -214,7 +214,7 @@ def synthesis(paths: CategoryPaths) -> list[Claim]:
     normal, everywhere = step.images[0].permute(1, 2, 0).numpy(), np.ones((SIDE, SIDE), np.bool_)
     calls = {
         "step": lambda: trainer.train_step(step),
-        "anomaly": lambda: [synthesize(config, normal, everywhere, textures, rng) for _ in step.images],
+        "anomaly": lambda: [draw_anomaly(config, normal, everywhere, textures, rng) for _ in step.images],
     }
     times = measure(calls, LONG_ROUNDS, 1)
     share = times["anomaly"].ms_p50 / times["step"].ms_p50

@@ -20,9 +20,9 @@ from diffusionad.deployment.export import write_export
 from diffusionad.deployment.latency import Latency, measure
 from diffusionad.deployment.parity import Agreement, Answers, ExportConfig, check, compare
 from diffusionad.detector import CONFIG, WEIGHTS, Detector
+from diffusionad.ranges import evenly_spaced
 from diffusionad.runtime.engines import EXPORTS, MODULES, Variant, open_engine, require
 from diffusionad.runtime.record import RECORD, Record, digest_of, machine
-from stages.common.sheets import spread
 from stages.common.synthetic import read_synthetic
 from stages.files import atomic_file, atomic_folder, write_json
 from stages.paths import CategoryPaths
@@ -103,11 +103,11 @@ def read_material(config: ExportConfig, detector: Detector) -> Material:
 def _read(detector: Detector, rows: pd.DataFrame, most: int, paths: CategoryPaths) -> Tensor:
     if rows.empty:
         raise ValueError(f"{paths.manifest}: no normal images to export with; run `dvc repro` first")
-    return detector.read([paths.images / rows["path"].iloc[index] for index in spread(len(rows), most)])
+    return detector.read([paths.images / rows["path"].iloc[index] for index in evenly_spaced(len(rows), most)])
 
 
 def _spread(count: int, config: ExportConfig) -> list[int]:
-    return spread(count, config.validation_images)
+    return evenly_spaced(count, config.validation_images)
 
 
 def _judge(config: ExportConfig, material: Material, exported: Detector, detector: Detector) -> Agreement:

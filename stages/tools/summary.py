@@ -20,7 +20,7 @@ def lines(paths: CategoryPaths, fpr_limit: float) -> Iterator[str]:
         paths: Of the category.
         fpr_limit: Of PRO.
     """
-    name = f"{paths.dataset}/{paths.category}"
+    name = str(paths)
     if not paths.metrics.is_file():
         yield f"{name}: not evaluated yet; run `dvc repro`"
         return

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from diffusionad.data.images import read_image, read_mask
-from diffusionad.synthesis.blend import SynthesisConfig, synthesize
+from diffusionad.synthesis.blend import SynthesisConfig, draw_anomaly
 from diffusionad.synthesis.draws import item_generator
 from diffusionad.synthesis.textures import Textures
 from diffusionad.training.share import WHOLE, Share
@@ -113,7 +113,7 @@ def _draw(
         if slot >= first_anomalous:
             where = pool.foreground[index, :: turn[0], :: turn[1]]
             item = item_generator(training.seed, pool.sha256[index], step * count + slot)
-            images[place], masks[place] = synthesize(synthesis, images[place], where, textures, item)
+            images[place], masks[place] = draw_anomaly(synthesis, images[place], where, textures, item)
     is_normal = torch.tensor([slot < first_anomalous for slot in slots])
     return Batch(to_tensor(images), torch.from_numpy(masks)[:, None], is_normal)
 

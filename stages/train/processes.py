@@ -13,8 +13,8 @@ from typing import NamedTuple
 import torch
 import torch.distributed as dist
 
+from diffusionad.networks.layout import best_device
 from diffusionad.training.share import WHOLE, Share
-from stages.common.device import best_device
 
 PATIENCE = timedelta(hours=2)
 """How long a process waits for the others, who may be validating on slower machines."""

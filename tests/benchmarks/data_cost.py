@@ -102,9 +102,9 @@ def main():
             "read, hash and copy, one thread": lambda: read_and_hash(source, Path("copy")),
         }
         for bound in asked.megapixels:
-            bounded = config.model_copy(update={"max_megapixels_looked_at": bound})
+            bounded = config.model_copy(update={"max_megapixels_decoded": bound})
             paths = CategoryPaths("bench", "part")
-            rounds[f"manifest and validation, {bound:g} megapixels looked at"] = lambda bounded=bounded, paths=paths: (
+            rounds[f"manifest and validation, {bound:g} megapixels decoded"] = lambda bounded=bounded, paths=paths: (
                 download(dataset, bounded, paths=paths, mirror=None, cache=Path("cache"))
             )
         first = None

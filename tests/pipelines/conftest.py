@@ -133,7 +133,7 @@ def _write_data(rng):
         category="disc", dataset="toy", width=24, height=20, mode="RGB", brightness=0.4, fingerprint="0" * 64
     )
     write_manifest(frame, PATHS.manifest, LICENCE)
-    write_json(PATHS.validation, {"name": "toy/disc", "accepted": True, "broken": 0, "warned": 1, "findings": []})
+    write_json(PATHS.validation, {"name": "toy/disc", "accepted": True, "failed": 0, "warned": 1, "findings": []})
     write_json(PATHS.foreground_summary, {"method": "full", "flagged": 0})
     PATHS.validation_page.write_text("<html>kept</html>")
 
@@ -148,7 +148,8 @@ def template(tmp_path_factory):
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setenv("DVC_NO_ANALYTICS", "1")
         _write_data(np.random.default_rng(0))
-        content = {"categories": {"toy-disc": PATHS._asdict()}, "image": {"size": list(SIZE)}, "promotion": promotion}
+        category = {"dataset": PATHS.dataset, "category": PATHS.category}
+        content = {"categories": {"toy-disc": category}, "image": {"size": list(SIZE)}, "promotion": promotion}
         YAML().dump(content, Path("params.yaml"))
         stages = {name: {"foreach": {"toy-disc": {}}, "do": stage} for name, stage in PIPELINE.items()}
         YAML().dump({"stages": stages}, Path("dvc.yaml"))

@@ -1,1 +1,1 @@
-"""How published data sets lay out their files, one module per layout."""
+"""Layouts of published data sets, one module each. Its function `find` lists the images of a category."""

@@ -1,7 +1,7 @@
-"""The layout of anomalib's Folder data: a folder of normal images, one for each defect, one of masks.
+"""The layout of anomalib's Folder data: a folder of normal images, one per defect, and one of masks.
 
-good/ or normal/; <defect>/*; mask/<defect>/<stem>.png or mask/<stem>.png; optionally normal_test/. Without that, test
-images are drawn from the normal ones, as anomalib does.
+good/ or normal/; <defect>/*; mask/<defect>/<stem>.png or mask/<stem>.png; optionally normal_test/. Without it, normal
+test images are drawn from the others, as in anomalib.
 """
 
 from pathlib import Path
@@ -15,7 +15,11 @@ ENDINGS = ("", "_mask", "_gt", "_label")
 
 
 def find(root: Path, category: str) -> Listing:
-    """List a category.
+    """List the images of a category.
+
+    Args:
+        root: The folder of the data set, with a folder for the category or the category itself.
+        category: Its name.
 
     Raises:
         ValueError: If there is no folder of normal images.

@@ -1,4 +1,4 @@
-"""The name of a layout in params.yaml -> the module that reads it."""
+"""Choose the module that reads a layout by its name in params.yaml, and step through wrapping folders."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -36,29 +36,29 @@ FINDERS: dict[Layout, Callable[[Path, str], Listing]] = {
 }
 
 MAX_WRAPPERS = 2
-"""Archives put a data set into a folder, or into two."""
+"""Largest number of wrapping folders: archives put a data set into one, or into two."""
 
-OF_A_CATEGORY = ("train", "Train", "good", "normal")
-"""A folder with one of these is a category: stepping into it would take a misspelt name for its own."""
+CATEGORY_MARKS = ("train", "Train", "good", "normal")
+"""A folder that holds one of these is a category itself: stepping into it would accept a misspelt name."""
 
 CHECKSUMS = "MANIFEST.sha256"
-"""Lines `digest  path`, as sha256sum writes them, at the root of a data set."""
+"""File at the root of a data set with lines `digest  path`, as sha256sum writes them."""
 
 
 def find(layout: Layout, root: Path, category: str) -> Listing:
-    """List a category of a data set, as downloaded.
+    """List the images of a category of a data set, as downloaded.
 
     Args:
         layout: How the data set is laid out.
-        root: Its folder; folders that hold nothing but one folder are stepped through.
-        category: Its name in the data set.
+        root: The folder of the data set; folders that hold only one folder are stepped through.
+        category: The name of the category in the data set.
 
     Raises:
-        ValueError: If `root` does not hold the category in this layout, or holds no image of it.
+        ValueError: If `root` does not hold the category in this layout, or the category has no image.
     """
     refusal: ValueError | None = None
     for depth in range(MAX_WRAPPERS + 1):
-        if depth and any((root / name).is_dir() for name in OF_A_CATEGORY):
+        if depth and any((root / name).is_dir() for name in CATEGORY_MARKS):
             break
         try:
             listing = FINDERS[layout](root, category)

@@ -1,7 +1,7 @@
 """COCO-style exports: images and a .json with `images`, `annotations` and `categories`, anywhere below the category.
 
 An image without annotations is normal. Masks are drawn from the polygons or run lengths, or from the box where there is
-neither. An export's own split is not used: its training part holds defects, so ours is drawn.
+neither. The split of an export is not used, since its training part holds defects: a new one is drawn.
 """
 
 import json

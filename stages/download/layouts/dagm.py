@@ -1,6 +1,6 @@
 """DAGM 2007, as downloaded: ClassN/{Train,Test}/NNNN.PNG, Label/NNNN_label.PNG, Label/Labels.txt.
 
-Wieler and Hahn, 2007. Textures are generated, and a label is an ellipse around the defect, not its outline.
+Wieler and Hahn, 2007. The textures are generated, and a mask is an ellipse around the defect, not its outline.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ LEFT_OUT = "anomalous, in the authors' training part"
 
 
 def find(root: Path, category: str) -> Listing:
-    """List a class. Defective images of the authors' training part take no part: training is on normal images.
+    """List the images of a class. Defective images of the authors' training part are left out.
 
     Raises:
         ValueError: If `root` holds no such class, or Labels.txt cannot be read.
@@ -36,11 +36,11 @@ def find(root: Path, category: str) -> Listing:
 
 
 def _read_labels(table: Path, masks: set[str]) -> dict[str, str]:
-    """Return the label file of each defective image, by the image's stem."""
+    """Return the name of the mask of each defective image, by the image's stem."""
     if not table.is_file():
         return {name[: -len("_label.PNG")]: name for name in masks}
     labels = {}
-    # The first line holds nothing but "1".
+    # The first line holds only "1".
     for number, line in enumerate(table.read_text().splitlines()[1:], 2):
         cells = line.split()
         if not cells:

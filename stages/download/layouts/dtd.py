@@ -1,6 +1,6 @@
-"""DTD, the source of foreign textures: images/<class>/<class>_NNNN.jpg. Cimpoi et al., CVPR 2014; research use.
+"""DTD, a source of foreign textures: images/<class>/<class>_NNNN.jpg. Cimpoi et al., CVPR 2014; research use.
 
-All of it is training material: no split, no defect. `synthesis` reads the folder of images as it lies.
+All images are for training and normal. The synthesis of anomalies reads the same folder `images`.
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ from stages.download.layouts.listing import Item, Listing, files_below
 
 
 def find(root: Path, category: str) -> Listing:
-    """List the textures; the one category is `textures`.
+    """List the textures; the only category is `textures`.
 
     Raises:
         ValueError: If there is no folder of images, or another category is asked for.

@@ -9,15 +9,16 @@ from pathlib import Path
 from stages.download.layouts.listing import Item, Listing, by_path
 
 CERTAIN = {0.0: 0, 1.0: 1}
-"""Probability of a defect -> label. At 1/3 and 2/3 the experts did not agree."""
+"""Label by probability of a defect. At 1/3 and 2/3 the experts did not agree."""
 
 RETAKEN = range(2277, 2327)
-"""These poly cells were photographed before, as numbers 542 lower: perceptual hashes of 50 pairs agree."""
+"""Numbers of poly cells that had been photographed before: the perceptual hashes of 50 pairs agree."""
 RETAKE_STEP = 542
+"""Difference to the number of the earlier photograph."""
 
 
 def find(root: Path, category: str) -> Listing:
-    """List the cells of one type of which the experts were sure; the split is to be drawn.
+    """List the cells of one type on which the experts agreed; the split is to be drawn.
 
     Raises:
         ValueError: If there is no labels.csv, a line of it cannot be read, or no cell has this type.

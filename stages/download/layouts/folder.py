@@ -1,4 +1,4 @@
-"""The layout of MVTec AD, which MPDD and most folders of one's own share.
+"""The layout of MVTec AD, which MPDD and most custom data sets share.
 
 train/good/*, test/good/*, test/<defect>/*, ground_truth/<defect>/<stem>_mask.png; optionally val/good/*.
 Bergmann et al., "MVTec AD", CVPR 2019.
@@ -12,18 +12,18 @@ from stages.download.layouts.listing import Item, Listing, by_path, category_fol
 
 GOOD = "good"
 SPLITS = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
-"""Folder -> split."""
+"""Split by folder."""
 MASK_ENDING = re.compile(r"(_mask|_label|_gt)?$", re.IGNORECASE)
-"""What the stem of a mask has more than that of its image."""
+"""Suffix of the stem of a mask that its image does not have."""
 
 
 def find(root: Path, category: str, group_of: Callable[[str], str] | None = None) -> Listing:
-    """List a category; validation images are drawn from the training images if there is no folder for them.
+    """List the images of a category; validation images are to be drawn if there is no folder of them.
 
     Args:
         root: The folder of the data set, with a folder for the category or the category itself.
         category: Its name.
-        group_of: From the stem of an image to its physical object; None if the names do not tell.
+        group_of: Maps the stem of an image to its physical object; None if the names do not tell.
 
     Raises:
         ValueError: If `root` holds no such category, or an image lies beside the folders of the defects.
@@ -39,7 +39,7 @@ def find(root: Path, category: str, group_of: Callable[[str], str] | None = None
 
 
 def has_layout(root: Path, category: str) -> bool:
-    """Whether `root` holds the category in this layout."""
+    """Tell whether `root` holds the category in this layout."""
     return (root / category / "train" / GOOD).is_dir() or (root / "train" / GOOD).is_dir()
 
 

@@ -1,7 +1,7 @@
-"""KolektorSDD, as downloaded: kosNN/PartM.jpg with kosNN/PartM_label.bmp, one folder a commutator.
+"""KolektorSDD, as downloaded: kosNN/PartM.jpg with kosNN/PartM_label.bmp, one folder per commutator.
 
-Tabernik et al., J. Intell. Manuf. 2020. CC BY-NC-SA 4.0. Every image has a label; that of a normal one is black. A
-commutator is on one side of the split with all its parts, so its crack is no test of a model that saw its other parts.
+Tabernik et al., J. Intell. Manuf. 2020. CC BY-NC-SA 4.0. Every image has a mask; that of a normal one is black. All
+parts of a commutator share a split, since a model that was trained on some of them knows the others.
 """
 
 from pathlib import Path
@@ -15,10 +15,10 @@ LABEL = "_label"
 
 
 def find(root: Path, category: str) -> Listing:
-    """List the parts; the split is to be drawn by commutator. The layout of MVTec is read too.
+    """List the parts; the split is to be drawn by commutator. The layout of MVTec AD is read too.
 
     Raises:
-        ValueError: If there is no item folder, or another category is asked for.
+        ValueError: If there is no folder of a commutator, or another category is asked for.
     """
     if folder.has_layout(root, category):
         return folder.find(root, category, group_of=lambda stem: stem.split("_")[0])
@@ -26,7 +26,7 @@ def find(root: Path, category: str) -> Listing:
     if not homes or category != CATEGORY:
         raise ValueError(f"{root}: expected folders kos01, kos02, ... of the one category `{CATEGORY}`")
     files = [path for home in homes for path in files_below(home)]
-    # One copy in circulation holds an item inside another.
+    # One copy in circulation holds a commutator inside another.
     stray = [path for path in files if path.parent.parent != root]
     direct = [path for path in files if path.parent.parent == root]
     masks = {(path.parent, path.stem.removesuffix(LABEL)): path for path in direct if path.stem.endswith(LABEL)}

@@ -1,7 +1,7 @@
-"""Labelme annotations, as BSData has them: images and a .json of the same stem for each that shows a defect.
+"""Labelme annotations, as BSData has them: images, and a .json of the same stem for each one with a defect.
 
-BSData: Schlagenhauf et al., Data in Brief 2021; data/*.png and label/*.json. CC BY 4.0. Its photographs come from a few
-places on one spindle, again and again; a place is one object, named by the file name without the time.
+BSData: Schlagenhauf et al., Data in Brief 2021; data/*.png and label/*.json. CC BY 4.0. It shows a few places on
+one spindle repeatedly; a place is one object, named by the file name without the time.
 """
 
 import json
@@ -13,16 +13,17 @@ from stages.download.layouts import folder
 from stages.download.layouts.listing import Item, Listing, Polygon, annotated_folder, by_path, files_below
 
 TIME = re.compile(r"^\d+_\d{12}_")
-"""In the name of a BSData image, before the place on the spindle."""
+"""Part of the name of a BSData image, before the place on the spindle."""
 
 
 def find(root: Path, category: str) -> Listing:
-    """List the images of a category, or of the whole as category `all`; the split is to be drawn by place.
+    """List the images of a category (all images for `all`); the split is to be drawn by place.
 
-    Those with shapes are anomalous. The layout of MVTec is read too.
+    Images with shapes are anomalous. The layout of MVTec AD is read too.
 
     Raises:
-        ValueError: If there is no annotation or no such category, or one cannot be read or holds a shape without area.
+        ValueError: If there is no annotation or no such category, or an annotation cannot be read or has a shape
+            without area.
     """
     if folder.has_layout(root, category):
         return folder.find(root, category, group_of=_place)
@@ -38,7 +39,7 @@ def find(root: Path, category: str) -> Listing:
 
 
 def _owned(images: list[Path], tables: list[Path]) -> dict[Path, Path]:
-    """Return the annotation of each image that has one: beside it, else the one of its name in another folder."""
+    """Return the annotation of each image that has one: beside it, otherwise of the same name in another folder."""
     known = set(tables)
     owned = {path: path.with_suffix(".json") for path in images if path.with_suffix(".json") in known}
     namesakes: dict[str, list[Path]] = {}

@@ -1,4 +1,4 @@
-"""What a layout says about a data set before anything is read but names and tables."""
+"""The listing of a data set: what names and tables tell, before any image is read."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,10 +6,10 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 JUNK = frozenset({"thumbs.db", "desktop.ini"})
-"""Left by file managers; not part of any data set."""
+"""Files that file managers leave behind."""
 
 WHOLE = "all"
-"""The one category of an export that is not divided into any."""
+"""Name of the category for an export that is not divided into categories."""
 
 Polygon = tuple[tuple[float, float], ...]
 """Corners (x, y) in pixels from the top left."""
@@ -20,54 +20,55 @@ class Item(NamedTuple):
 
     path: str
     split: str | None
-    """train, val or test as the data set has it; None if it has no split of its own."""
+    """train, val or test as in the data set; None if the split is to be drawn."""
     label: int
     """0 normal, 1 anomalous."""
     defect: str
     """"good" or the name of the defect."""
     mask: str | None
+    """Path of the mask; None if there is none."""
     group: str
-    """The physical object; the path itself if the data set does not tell."""
+    """The physical object; the path of the image if the data set does not tell."""
     outline: tuple[Polygon, ...] = ()
-    """Where the data set gives outlines: `mask` is then a file that is yet to be drawn from them."""
+    """Outlines of the defects, if the data set gives them: then the file `mask` is still to be drawn from them."""
 
 
 class Listing(NamedTuple):
     """One category of a data set."""
 
     home: Path
-    """The folder that holds it."""
+    """The folder that holds the category."""
     items: tuple[Item, ...]
     """Sorted by path."""
     left_out: dict[str, int]
-    """Images that take no part: how many, by reason."""
+    """Number of images left out, by reason."""
     orphans: tuple[str, ...] = ()
     """Masks without an image, relative to `home`."""
     digests: Mapping[str, str] = MappingProxyType({})
-    """SHA-256 by path, of images and masks, as the data set states them."""
+    """SHA-256 of images and masks that the data set states, by path."""
 
 
 def files_below(folder: Path) -> list[Path]:
-    """List the files below a folder, sorted; hidden files and the junk of file managers are passed over.
+    """List the files below a folder, sorted; hidden files and those of file managers are skipped.
 
-    Every other file counts, whatever its ending: a stray text among images is a fault to report, not to hide.
+    Every other file counts, whatever its ending: a stray text file among images is a fault to report, not to hide.
     """
     found = (path for path in folder.rglob("*") if path.is_file())
     return sorted(path for path in found if not path.name.startswith(".") and path.name.lower() not in JUNK)
 
 
 def folder_names(folder: Path) -> list[str]:
-    """List the folders in a folder, sorted, without hidden ones; none if it does not exist."""
+    """List the names of the folders in a folder, sorted, without hidden ones; none if the folder does not exist."""
     if not folder.is_dir():
         return []
     return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def category_folder(root: Path, category: str, landmark: str) -> Path:
-    """Return `root/category`, or `root` itself if it holds `landmark` and no such folder.
+    """Return `root/category`, or `root` itself if that holds `landmark` and has no folder of the category.
 
     Raises:
-        ValueError: If neither is there; the text names the categories that are.
+        ValueError: If neither exists; the message names the categories that do.
     """
     if (root / category / landmark).exists():
         return root / category
@@ -79,12 +80,12 @@ def category_folder(root: Path, category: str, landmark: str) -> Path:
 
 
 def annotated_folder(root: Path, category: str, ending: str) -> Path:
-    """Return `root/category`, or `root` itself for the category `all`, where annotations are files of their own.
+    """Return `root/category`, or `root` itself for the category `all`, in layouts with separate annotation files.
 
-    An export has no names for categories; taking it whole under any name would hide a misspelt one.
+    An export need not name categories; accepting all of it under any name would hide a misspelt one.
 
     Raises:
-        ValueError: If there is no such folder, or no annotation below it; the text names the categories that are.
+        ValueError: If there is no such folder, or no annotation below it; the message names the categories that exist.
     """
     home = root if category == WHOLE and not (root / category).is_dir() else root / category
     if _holds(home, ending):
@@ -95,7 +96,7 @@ def annotated_folder(root: Path, category: str, ending: str) -> Path:
 
 
 def by_path(item: Item) -> str:
-    """Return what items are sorted by."""
+    """Return the key that items are sorted by: the path."""
     return item.path
 
 

@@ -1,8 +1,8 @@
 """Magnetic tile defects, as downloaded: MT_<Defect>/Imgs/expE_num_N.jpg with a mask .png beside each.
 
 MT_Free is normal. Huang, Qiu, Yuan, The Visual Computer 36 (2020). No licence is stated; research use with citation.
-A tile was photographed at up to six exposures in one run of the frame counter N, so photographs whose counters are
-near show one tile. About 35 pairs of runs show a tile again; their counters do not tell.
+A tile was photographed at up to six exposures in a row of the frame counter N, so photographs with close counters show
+the same tile. About 35 tiles were photographed in two separate rows, which the counters do not tell.
 """
 
 import re
@@ -15,11 +15,11 @@ from stages.download.layouts.listing import Item, Listing, by_path, files_below
 CATEGORY = "magnetic_tile"
 NAME = re.compile(r"exp\d+_num_(\d+)")
 MAX_GAP = 100
-"""Frames between two photographs of one tile, at most."""
+"""Largest number of frames between two photographs of one tile."""
 
 
 def find(root: Path, category: str) -> Listing:
-    """List the photographs, grouped by tile; the split is to be drawn. The layout of MVTec is read too.
+    """List the photographs, grouped by tile; the split is to be drawn. The layout of MVTec AD is read too.
 
     Raises:
         ValueError: If there is no MT_ folder, a name has no frame counter, or another category is asked for.

@@ -1,4 +1,4 @@
-"""Polygons -> mask."""
+"""Draw the outlines of defects as masks."""
 
 from PIL import Image, ImageDraw
 
@@ -6,14 +6,14 @@ from stages.download.layouts.listing import Polygon
 
 
 def draw_outlines(outlines: tuple[Polygon, ...], size: tuple[int, int]) -> Image.Image:
-    """Fill polygons.
+    """Draw filled polygons.
 
     Args:
-        outlines: Corners (x, y) in pixels; what lies outside the image is cut off.
-        size: (height, width) of the image.
+        outlines: Polygons; parts outside the image are cut off.
+        size: (height, width) of the image, px.
 
     Returns:
-        Mode L: 255 inside a polygon and on its edge, else 0.
+        The mask, mode L: 255 inside a polygon and on its edge, else 0.
     """
     height, width = size
     mask = Image.new("L", (width, height))

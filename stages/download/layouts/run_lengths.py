@@ -1,8 +1,8 @@
-"""Masks as COCO stores them: lengths of runs of background and object in turn, down the columns of the image.
+"""Masks as COCO stores them: lengths of alternate runs of background and object, down the columns of the image.
 
-Plain, the lengths are a list. Compressed, they are text: each number in groups of five bits, least first, as characters
-from 48 on, of which bit 5 says that another group follows. From the fourth on, a number is the difference to the length
-before the last.
+Plain lengths are a list. Compressed lengths are text: each number is split into groups of five bits, lowest first; a
+group is the character of code 48 plus its value, plus 32 if another group follows. From the fourth number on, it is the
+difference to the length two places before.
 """
 
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ from stages.download.layouts.listing import Polygon
 
 
 def run_outlines(coded: dict[str, Any]) -> list[Polygon]:
-    """Return the runs of the object as lines down a column, one pixel wide, that `draw_outlines` draws exactly.
+    """Return the runs of the object as vertical lines, one pixel wide, which `draw_outlines` draws exactly.
 
     Args:
         coded: `size` as (height, width), and `counts`, a list or compressed text.
 
     Raises:
         ValueError: If the runs do not fill the image, or the text breaks off.
-        KeyError, TypeError: If `coded` is something else.
+        KeyError, TypeError: If `coded` has another form.
     """
     height, width = coded["size"]
     counts = _decompressed(coded["counts"]) if isinstance(coded["counts"], str) else list(coded["counts"])
@@ -33,7 +33,7 @@ def _lines(counts: Sequence[int], height: int) -> list[Polygon]:
     end = 0
     for number, count in enumerate(counts):
         start, end = end, end + count
-        # Runs go on in the next column.
+        # A run continues in the next column.
         while number % 2 and start < end:
             column, row = divmod(start, height)
             last = min(row + end - start, height) - 1

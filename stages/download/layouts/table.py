@@ -1,7 +1,7 @@
-"""A table of one's own: <category>.csv or <category>/*.csv.
+"""A custom table: <category>.csv or <category>/*.csv.
 
-Columns path, label, mask, split, defect, group, sha256; only `path` and one of label and split are
-needed. The table of anomalib's Tabular data (image_path, label_index, mask_path, split) is read as it is.
+Its columns are path, label, mask, split, defect, group and sha256, of which only `path` and one of label and split are
+required. Tables of anomalib's Tabular data (image_path, label_index, mask_path, split) are read too.
 """
 
 import csv
@@ -18,16 +18,16 @@ NAMES = {
     "group": ("group",),
     "sha256": ("sha256",),
 }
-"""Our column -> what it may be called; the first that is there counts."""
+"""Accepted names of each column, in order of preference."""
 NORMAL = ("0", "normal", "normal_test", "good", "ok", "false")
 ANOMALOUS = ("1", "abnormal", "anomalous", "anomaly", "defect", "defective", "ng", "bad", "true")
 SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test", "": None}
 
 
 def find(root: Path, category: str) -> Listing:
-    """List the rows of a table; without a split column the split is to be drawn.
+    """List the images of a table; without a column `split`, the split is to be drawn.
 
-    Paths are relative to the table's folder; absolute ones must lie in it.
+    Paths are relative to the folder of the table; absolute paths must lie in it.
 
     Raises:
         ValueError: If there is no table or more than one, a column is missing, or a row cannot be read.

@@ -14,10 +14,10 @@ LABELS = {"normal": 0, "anomaly": 1}
 
 
 def find(root: Path, category: str) -> Listing:
-    """List a category with the split of the authors for one class at a time.
+    """List the images of a category, with the authors' split for one class at a time.
 
     Raises:
-        ValueError: If the table is missing or a line of it cannot be read, or it does not name the category.
+        ValueError: If the table is missing, a line of it cannot be read, or it does not name the category.
     """
     table = root / TABLE
     if not table.is_file():

@@ -1,8 +1,8 @@
 """Pascal VOC: JPEGImages/*.jpg, Annotations/*.xml with boxes, SegmentationClass/*.png; or each .xml beside its image.
 
-An image without objects is normal. The mask is that of SegmentationClass, where anything above zero counts, the white
-rim of objects too; without one it is drawn from the boxes. An export's own split is not used: its training part holds
-defects, so ours is drawn.
+An image without objects is normal. The mask is the one in SegmentationClass, with every value above zero, the white rim
+of objects included; without it, the mask is drawn from the boxes. The split of an export is not used, since its
+training part holds defects: a new one is drawn.
 """
 
 import xml.etree.ElementTree as ET
@@ -15,7 +15,7 @@ IMAGES, MASKS = (".jpg", ".jpeg", ".png", ".bmp"), ("SegmentationClass", "Segmen
 
 
 def find(root: Path, category: str) -> Listing:
-    """List the images of a category, or of the whole export as category `all`.
+    """List the images of a category, or all images for category `all`.
 
     Raises:
         ValueError: If there is no annotation or no such category, or an annotation cannot be read.
@@ -37,7 +37,7 @@ def _item(home: Path, path: Path, tables: dict[Path, list[tuple[str, Polygon]]],
     places = (path.with_suffix(".xml"), path.parent.parent / "Annotations" / f"{path.stem}.xml")
     objects = next((tables.pop(place) for place in places if place in tables), [])
     if not objects:
-        # Some tools write an empty mask for a normal image; one that is not empty is told by the contract.
+        # Some tools write an empty mask for a normal image; the contract reports one that is not empty.
         marked = segmented in masks and read_mask(home / segmented, None).any()
         return Item(name, None, 0, "good", segmented if marked else None, group=name)
     defect = "+".join(sorted({defect for defect, _ in objects}))
@@ -62,7 +62,7 @@ def _read(path: Path) -> list[tuple[str, Polygon]]:
 
 
 def _box(entry: ET.Element) -> Polygon:
-    """Corners are counted from one, and both lie in the box."""
+    """Convert corners, which are counted from one and both inside the box, to a polygon."""
     values = [entry.findtext(f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax")]
     if None in values:
         raise ValueError("an object without its bndbox of xmin, ymin, xmax and ymax")

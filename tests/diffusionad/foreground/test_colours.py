@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from diffusionad.foreground.colours import colours, frame, resized, shrunk
+from diffusionad.foreground.colours import colours, frame_mask, resized, shrunk
 
 
 @pytest.mark.parametrize("size", [(100, 60), (60, 100), (33, 64)])
@@ -28,7 +28,7 @@ def test_a_shade_of_grey_differs_by_its_weighted_lightness_alone():
 
 
 def test_the_frame_is_as_wide_on_all_sides():
-    mask = frame((6, 8), 2)
+    mask = frame_mask((6, 8), 2)
 
     assert not mask[2:4, 2:6].any()
     assert mask.sum() == 6 * 8 - 2 * 4

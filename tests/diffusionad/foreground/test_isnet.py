@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from diffusionad.foreground.isnet import load_isnet
-from diffusionad.foreground.methods import foreground, prepare
+from diffusionad.foreground.methods import prepare, whole_unless_credible
 
 # Stands in for IS-Net: 8 x 8 px; its output is sigmoid(20 * mean of the channels), beside one that nobody asks for.
 TINY = base64.b64decode(
@@ -47,7 +47,7 @@ def test_the_network_sees_pixels_about_128_as_it_was_trained(isnet, grey, expect
 def test_a_nearly_empty_mask_falls_back_to_the_whole_image(config, isnet):
     config = config.model_copy(update={"isnet": isnet})
 
-    found = foreground(config, prepare(config, "isnet", []), halves(0.2, 0.3))
+    found = whole_unless_credible(config, prepare(config, "isnet", [])(halves(0.2, 0.3)))
 
     assert found.fell_back
     assert found.mask.all()

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from diffusionad.data.images import read_image
-from diffusionad.foreground.choice import choose
-from diffusionad.foreground.methods import ForegroundConfig, foreground, prepare
+from diffusionad.foreground.choice import choose_method
+from diffusionad.foreground.methods import ForegroundConfig, prepare, whole_unless_credible
 from stages.params import read_section
 
 ROOT = Path(__file__).parents[3]
@@ -47,9 +47,11 @@ def test_auto_reaches_nine_tenths(mirror, settings, dataset, overlap):
     truths = {name: drawn(outline) for name, outline in OUTLINES.items() if name.startswith(dataset)}
     images = [read_image(mirror / name, None) for name in truths]
 
-    find = prepare(settings, choose(settings, images).method, images)
+    find = prepare(settings, choose_method(settings, images).method, images)
 
-    overlaps = [overlap(foreground(settings, find, i).mask, t) for i, t in zip(images, truths.values(), strict=True)]
+    overlaps = [
+        overlap(whole_unless_credible(settings, find(i)).mask, t) for i, t in zip(images, truths.values(), strict=True)
+    ]
     assert len(overlaps) == 10
     assert np.mean(overlaps) >= 0.9
 
@@ -59,4 +61,4 @@ def test_auto_takes_surfaces_whole(mirror, settings, category):
     files = sorted((mirror / category / "train/good").iterdir())
     images = [read_image(file, None) for file in files[:: len(files) // 6]]
 
-    assert choose(settings, images).method == "full"
+    assert choose_method(settings, images).method == "full"

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from diffusionad.foreground.threshold import far, threshold_cut
+from diffusionad.foreground.threshold import far_pixels, threshold_cut
 
 YELLOW, SHADOW, NUT = (0.85, 0.8, 0.25), (0.55, 0.52, 0.16), (0.75, 0.66, 0.5)
 
@@ -48,4 +48,4 @@ def test_an_image_without_contrast_holds_nothing(config, rule, value):
 def test_far_is_what_lies_above_the_gap():
     distance = np.asarray([0.0, 0.1, 0.2, 5.0, 5.1])
 
-    np.testing.assert_array_equal(far(distance), [False, False, False, True, True])
+    np.testing.assert_array_equal(far_pixels(distance), [False, False, False, True, True])

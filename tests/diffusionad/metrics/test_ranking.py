@@ -191,5 +191,5 @@ def test_what_has_no_rank_is_refused_with_the_index_of_its_image(value):
 def test_labels_other_than_zero_and_one_are_refused():
     with pytest.raises(ValueError, match=r"image 1: expected label 0 \(normal\) or 1"):
         image_ap([0, 2], [0.1, 0.2])
-    with pytest.raises(ValueError, match="a label and a score an image"):
+    with pytest.raises(ValueError, match="a label and a score per image"):
         image_ap([0, 1], [0.1])

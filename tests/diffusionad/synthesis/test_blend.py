@@ -4,15 +4,15 @@ from scipy import ndimage
 
 from diffusionad.synthesis import blend as blend_module
 from diffusionad.synthesis.appearance import Appearance
-from diffusionad.synthesis.blend import blend, synthesize
-from diffusionad.synthesis.seamless import sew
+from diffusionad.synthesis.blend import blend_anomaly, draw_anomaly
+from diffusionad.synthesis.seamless import seamless_blend
 from diffusionad.synthesis.textures import Textures
 
 SEEDS = range(60)
 
 
 def draw(config, normal, foreground, textures, seed):
-    return synthesize(config, normal, foreground, textures, np.random.default_rng(seed))
+    return draw_anomaly(config, normal, foreground, textures, np.random.default_rng(seed))
 
 
 def test_outside_the_mask_the_image_is_bit_for_bit_the_same(config, normal, foreground, textures):
@@ -66,7 +66,7 @@ def test_inside_the_mask_the_change_is_what_eq_12_says(normal, foreground, rng, 
     """S - N = (1 - beta) M (A - N)."""
     appearance = rng.random(normal.shape, dtype=np.float32)
 
-    change = blend(normal, foreground, appearance, opacity) - normal
+    change = blend_anomaly(normal, foreground, appearance, opacity) - normal
 
     expected = (1 - opacity) * foreground[..., None] * (appearance - normal)
     np.testing.assert_allclose(change, expected, atol=1e-6)
@@ -76,7 +76,7 @@ def test_blending_white_with_white_is_white():
     white = np.ones((1, 1, 3), np.float32)
 
     for opacity in np.linspace(0.2, 0.8, 500):
-        assert blend(white, np.ones((1, 1), dtype=bool), white, opacity).max() <= 1
+        assert blend_anomaly(white, np.ones((1, 1), dtype=bool), white, opacity).max() <= 1
 
 
 def test_the_drawn_opacity_weights_the_normal_image_and_keeps_its_range(
@@ -99,19 +99,19 @@ def test_the_drawn_opacity_weights_the_normal_image_and_keeps_its_range(
 def test_images_need_not_be_square(config, rng):
     bank = Textures(config.textures, (48, 80))
 
-    synthetic = synthesize(config, rng.random((48, 80, 3), np.float32), np.ones((48, 80), dtype=bool), bank, rng)
+    synthetic = draw_anomaly(config, rng.random((48, 80, 3), np.float32), np.ones((48, 80), dtype=bool), bank, rng)
 
     assert synthetic.image.shape == (48, 80, 3)
 
 
 def test_an_empty_foreground_is_refused(config, normal, textures, rng):
     with pytest.raises(ValueError, match="foreground is empty"):
-        synthesize(config, normal, np.zeros((64, 64), dtype=bool), textures, rng)
+        draw_anomaly(config, normal, np.zeros((64, 64), dtype=bool), textures, rng)
 
 
 def test_different_sizes_are_refused(config, normal, textures, rng):
     with pytest.raises(ValueError, match="must have one size"):
-        synthesize(config, normal, np.ones((32, 64), dtype=bool), textures, rng)
+        draw_anomaly(config, normal, np.ones((32, 64), dtype=bool), textures, rng)
 
 
 def test_a_soft_anomaly_fades_in_from_its_border(config, foreground, textures):
@@ -172,5 +172,5 @@ def test_a_sewn_anomaly_is_blended_as_any_other(config, normal, foreground, text
 
     synthetic = draw(always, normal, foreground, textures, 0)
 
-    expected = blend(normal, synthetic.mask, sew(normal, synthetic.mask, appearance), 0.25)
+    expected = blend_anomaly(normal, synthetic.mask, seamless_blend(normal, synthetic.mask, appearance), 0.25)
     np.testing.assert_array_equal(synthetic.image, expected)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from diffusionad.synthesis.perlin import perlin_mask, perlin_noise, rotate
+from diffusionad.synthesis.perlin import perlin_mask, perlin_noise, rotate_points
 
 SIZE = (128, 96)
 
@@ -51,7 +51,7 @@ def test_noise_is_zero_outside_the_image(rng):
 def test_a_quarter_turn_of_a_square_is_a_permutation_of_its_pixels():
     points = grid((5, 5))
 
-    turned = rotate(points, (5, 5), 90).round(4)
+    turned = rotate_points(points, (5, 5), 90).round(4)
 
     assert {tuple(p) for p in turned.T.tolist()} == {tuple(p) for p in points.T.tolist()}
 
@@ -60,7 +60,7 @@ def test_rotation_keeps_distances_to_the_centre():
     centre = (np.asarray(SIZE)[:, None] - 1) / 2
     points = grid(SIZE)
 
-    turned = rotate(points, SIZE, 33)
+    turned = rotate_points(points, SIZE, 33)
 
     np.testing.assert_allclose(
         np.linalg.norm(turned - centre, axis=0), np.linalg.norm(points - centre, axis=0), atol=1e-3

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from diffusionad.synthesis.seamless import sew
+from diffusionad.synthesis.seamless import seamless_blend
 
 LAPLACE = np.asarray([[0, 1, 0], [1, -4, 1], [0, 1, 0]])
 
@@ -40,19 +40,19 @@ def appearance(rng):
 
 
 def test_outside_the_mask_not_a_bit_changes(normal, mask, appearance):
-    assert sew(normal, mask, appearance)[~mask].tobytes() == normal[~mask].tobytes()
+    assert seamless_blend(normal, mask, appearance)[~mask].tobytes() == normal[~mask].tobytes()
 
 
 def test_inside_the_mask_the_gradients_are_those_of_the_appearance(normal, mask, inner, appearance):
     """lap f = lap A, with the values of the image beyond the border."""
-    sewn = sew(muted(normal), mask, muted(appearance))
+    sewn = seamless_blend(muted(normal), mask, muted(appearance))
 
     np.testing.assert_allclose(laplacian(sewn)[inner], laplacian(muted(appearance))[inner], atol=1e-5)
 
 
 def test_a_constant_appearance_gives_the_harmonic_interpolation_of_the_border(normal, mask, inner):
     """Every pixel is the mean of its neighbours, whatever the constant was, and none leaves the range of the border."""
-    black, white = (sew(normal, mask, np.full_like(normal, value)) for value in (0.0, 1.0))
+    black, white = (seamless_blend(normal, mask, np.full_like(normal, value)) for value in (0.0, 1.0))
 
     np.testing.assert_allclose(laplacian(black)[inner], 0, atol=1e-5)
     np.testing.assert_allclose(black, white, atol=1e-5)
@@ -62,7 +62,7 @@ def test_a_constant_appearance_gives_the_harmonic_interpolation_of_the_border(no
 
 
 def test_the_image_itself_gives_the_image(normal, mask):
-    np.testing.assert_allclose(sew(normal, mask, normal), normal, atol=1e-6)
+    np.testing.assert_allclose(seamless_blend(normal, mask, normal), normal, atol=1e-6)
 
 
 def test_a_slope_is_continued_through_the_mask():
@@ -71,11 +71,13 @@ def test_a_slope_is_continued_through_the_mask():
     mask = np.zeros((64, 64), dtype=bool)
     mask[20:40, 15:45] = True
 
-    np.testing.assert_allclose(sew(slope, mask, np.zeros_like(slope)), slope, atol=1e-6)
+    np.testing.assert_allclose(seamless_blend(slope, mask, np.zeros_like(slope)), slope, atol=1e-6)
 
 
 def test_brightness_of_the_appearance_does_not_matter(normal, mask, appearance):
-    darker, brighter = (sew(muted(normal), mask, muted(appearance) + np.float32(shift)) for shift in (-0.1, 0.1))
+    darker, brighter = (
+        seamless_blend(muted(normal), mask, muted(appearance) + np.float32(shift)) for shift in (-0.1, 0.1)
+    )
 
     np.testing.assert_allclose(darker, brighter, atol=1e-5)
 
@@ -83,7 +85,7 @@ def test_brightness_of_the_appearance_does_not_matter(normal, mask, appearance):
 def test_a_sewn_image_stays_in_the_unit_interval_and_grey_stays_grey(normal, mask, appearance):
     grey, pasted = (np.repeat(image[..., :1], 3, axis=2) for image in (normal, appearance))
 
-    sewn = sew(grey, mask, pasted)
+    sewn = seamless_blend(grey, mask, pasted)
 
     assert sewn.dtype == np.float32
     assert sewn.min() >= 0
@@ -94,14 +96,14 @@ def test_a_sewn_image_stays_in_the_unit_interval_and_grey_stays_grey(normal, mas
 def test_without_a_border_there_is_nothing_to_sew_to(normal, appearance):
     everywhere = np.ones((64, 64), dtype=bool)
 
-    np.testing.assert_array_equal(sew(normal, everywhere, appearance), appearance)
-    np.testing.assert_array_equal(sew(normal, ~everywhere, appearance), normal)
+    np.testing.assert_array_equal(seamless_blend(normal, everywhere, appearance), appearance)
+    np.testing.assert_array_equal(seamless_blend(normal, ~everywhere, appearance), normal)
 
 
 def test_neither_image_is_written_to(normal, mask, appearance):
     before = normal.copy(), appearance.copy()
 
-    sew(normal, mask, appearance)
+    seamless_blend(normal, mask, appearance)
 
     np.testing.assert_array_equal(normal, before[0])
     np.testing.assert_array_equal(appearance, before[1])

@@ -40,7 +40,7 @@ GOOD = Evidence(
     leaked=0,
     latency_ms=20.0,
     size_mib=2.0,
-    violations={"broken": 0, "warned": 0},
+    violations={"failed": 0, "warned": 0},
     lineage=ORIGIN,
     champion=RIVAL,
 )
@@ -118,9 +118,9 @@ UNLIKE = {("same_figures", "image_auroc")}
             },
             id="no lineage",
         ),
-        pytest.param({"violations": {"broken": 1, "warned": 0}}, {("contract", "broken")}, id="contract broken"),
-        pytest.param({"violations": {"broken": 0, "warned": 2}}, {("contract", "warned")}, id="contract warned"),
-        pytest.param({"violations": None}, {("contract", "broken"), ("contract", "warned")}, id="no report"),
+        pytest.param({"violations": {"failed": 1, "warned": 0}}, {("contract", "failed")}, id="contract broken"),
+        pytest.param({"violations": {"failed": 0, "warned": 2}}, {("contract", "warned")}, id="contract warned"),
+        pytest.param({"violations": None}, {("contract", "failed"), ("contract", "warned")}, id="no report"),
         pytest.param({"leaked": 1}, {("leak", "candidate")}, id="candidate leaks"),
         pytest.param({"leaked": None}, {("leak", "candidate")}, id="training set unknown"),
         pytest.param(rival(leaked=1), {("leak", "champion")}, id="champion leaks"),
@@ -186,7 +186,7 @@ def test_a_tie_passes(change, config):
 @pytest.mark.parametrize(
     ("setting", "change"),
     [
-        ({"allow_warnings": True}, {"violations": {"broken": 0, "warned": 5}}),
+        ({"allow_warnings": True}, {"violations": {"failed": 0, "warned": 5}}),
         ({"require_clean_tree": False}, lineage(**{"git.dirty": "true"})),
         ({"latency_ms": None}, {"latency_ms": 1e9}),
         ({"floors": {"image_auroc": None}}, figures(image_auroc=0.1)),

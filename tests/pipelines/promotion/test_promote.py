@@ -74,7 +74,7 @@ def test_a_refusal_names_each_broken_rule_and_moves_nothing(client, entry, rules
         ("same_figures", "image_auroc"),
         ("same_data", "manifest"),
         ("leak", "candidate"),
-        ("contract", "broken"),
+        ("contract", "failed"),
         ("contract", "warned"),
         ("size", "mib"),
     } <= failed(verdict)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.common.sheets import spread, write_sheet
+from stages.common.sheets import write_sheet
 
 
 def colour(value, size=(10, 10)):
@@ -27,10 +27,3 @@ def test_a_picture_keeps_its_proportions(tmp_path, size):
     height, width = np.ptp(black, axis=0) + 1
     assert max(height, width) == 40
     assert height / width == pytest.approx(size[0] / size[1], rel=0.05)
-
-
-@pytest.mark.parametrize(
-    ("count", "most", "expected"), [(3, 5, [0, 1, 2]), (9, 3, [0, 4, 8]), (1, 4, [0]), (5, 1, [0])]
-)
-def test_spread_takes_first_last_and_what_lies_evenly_between(count, most, expected):
-    assert spread(count, most) == expected

@@ -2,11 +2,11 @@ import json
 import re
 
 from stages.contracts.rules import Finding
-from stages.contracts.verdict import MAX_LINES, lines, verdict, write_verdict
+from stages.contracts.verdict import MAX_LINES, finding_lines, verdict, write_verdict
 
 SUMMARY = {
     "images": 3,
-    "looked_at": 3,
+    "decoded": 3,
     "train_normal": 2,
     "licence": "CC0",
     "non_commercial": True,
@@ -23,20 +23,20 @@ WARNED = finding(30, "warning", tuple((f"{i}.png", i) for i in range(30)))
 
 
 def test_a_line_has_the_path_the_expectation_and_the_value():
-    assert lines([finding(), BROKEN, WARNED], "broken") == [
+    assert finding_lines([finding(), BROKEN, WARNED], "failed") == [
         "a<b>.png: expected no image in two splits; got c.png in <test>"
     ]
 
 
 def test_many_rows_of_one_kind_do_not_hide_another():
-    told = lines([WARNED, WARNED], "warned")
+    told = finding_lines([WARNED, WARNED], "warned")
 
     assert len(told) == 2 * (MAX_LINES + 1)
     assert told[MAX_LINES] == "... and 20 more, where expected was no image in two splits"
 
 
 def test_a_finding_is_kept_warned_or_broken():
-    assert [verdict(f) for f in (finding(), WARNED, BROKEN)] == ["kept", "warned", "broken"]
+    assert [verdict(f) for f in (finding(), WARNED, BROKEN)] == ["passed", "warned", "failed"]
 
 
 def test_the_file_says_all_and_the_same_each_time(tmp_path):
@@ -45,7 +45,7 @@ def test_the_file_says_all_and_the_same_each_time(tmp_path):
 
     content = json.loads((tmp_path / "1.json").read_text())
 
-    assert (content["accepted"], content["broken"], content["warned"]) == (False, 1, 1)
+    assert (content["accepted"], content["failed"], content["warned"]) == (False, 1, 1)
     assert content["findings"][0]["rows"] == [{"path": "a<b>.png", "value": "c.png in <test>"}]
     assert (tmp_path / "1.json").read_bytes() == (tmp_path / "2.json").read_bytes()
     assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()

@@ -26,7 +26,7 @@ DOWNLOAD = {
     "val_fraction": 0.1,
     "test_fraction": 0.25,
     "mirror": None,
-    "max_megapixels_looked_at": 100,
+    "max_megapixels_decoded": 100,
     "near_duplicate_bits": 8,
     "fetch": FETCH,
     "contract": CONTRACT,

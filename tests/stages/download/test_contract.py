@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from stages.contracts.rules import MAX_ROWS
-from stages.download.contract import hold, rules
+from stages.download.contract import check_contract, rules
 from stages.download.evidence import collect
 from stages.download.facts import ImageFacts, MaskFacts
 from stages.download.layouts.listing import Item
@@ -27,7 +27,7 @@ def violated(findings):
 
 
 def test_good_data_keep_every_rule(contract_config, evidence):
-    findings = hold(contract_config, evidence)
+    findings = check_contract(contract_config, evidence)
 
     assert violated(findings) == {}
     assert [f.title for f in findings] == [rule.title for rule in rules(contract_config)]
@@ -54,7 +54,7 @@ def test_each_broken_row_is_named_with_its_value_and_by_its_own_rule_alone(contr
     for row, (column, value, _) in enumerate(FAULTS):
         evidence.images.loc[row, column] = value
 
-    found = violated(hold(contract_config, evidence))
+    found = violated(check_contract(contract_config, evidence))
 
     assert found == {title: ((f"n{row}.png", value),) for row, (_, value, title) in enumerate(FAULTS)}
 
@@ -69,7 +69,7 @@ def test_checksums_labels_objects_and_masks_are_held_against_each_other(contract
     images.loc[14, ["defect", "object_in_training"]] = ["good", "n1.png in train"]
     orphans = pd.DataFrame({"path": ["gt/x.png"], "image": [None]}, dtype=object)
 
-    found = violated(hold(contract_config, evidence._replace(masks=orphans)))
+    found = violated(check_contract(contract_config, evidence._replace(masks=orphans)))
 
     assert found == {
         "the SHA-256 that the data set states": (("n0.png", f"{0:064d} and {'f' * 64}"),),
@@ -95,13 +95,13 @@ def test_figures_out_of_bounds_are_named(contract_config, evidence):
     for column, (value, _) in wrong.items():
         evidence.figures.loc[0, column] = value
 
-    found = violated(hold(contract_config, evidence))
+    found = violated(check_contract(contract_config, evidence))
 
     assert found == {title: (("mine/nut", value),) for value, title in wrong.values()}
 
 
 def test_leaks_are_errors_and_likenesses_warnings(contract_config, evidence):
-    severity = {finding.title: finding.severity for finding in hold(contract_config, evidence)}
+    severity = {finding.title: finding.severity for finding in check_contract(contract_config, evidence)}
 
     assert severity["no image in two splits"] == "critical"
     assert severity["no near-duplicate in another split"] == "warning"
@@ -112,6 +112,6 @@ def test_rows_are_bounded_and_their_count_is_not(contract_config, evidence):
     many["path"] = [f"{i}.png" for i in range(len(many))]
     many["fault"] = "damaged"
 
-    finding = next(f for f in hold(contract_config, evidence._replace(images=many)) if f.violated)
+    finding = next(f for f in check_contract(contract_config, evidence._replace(images=many)) if f.violated)
 
     assert (len(finding.rows), finding.violated) == (MAX_ROWS, len(many))

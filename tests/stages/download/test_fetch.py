@@ -2,7 +2,8 @@ import hashlib
 
 import pytest
 
-from stages.download.fetch import fetch, file_digest
+from stages.download.fetch import fetch_file
+from stages.files import file_digest
 
 DATA = bytes(range(256)) * 4000
 SHA = hashlib.sha256(DATA).hexdigest()
@@ -11,7 +12,7 @@ SHA = hashlib.sha256(DATA).hexdigest()
 def test_a_file_is_fetched_and_verified(web, fetch_config, tmp_path):
     web.files["a.zip"] = DATA
 
-    fetch(fetch_config, f"{web.url}/a.zip", tmp_path / "a", SHA)
+    fetch_file(fetch_config, f"{web.url}/a.zip", tmp_path / "a", SHA)
 
     assert (tmp_path / "a").read_bytes() == DATA
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
@@ -24,12 +25,12 @@ def test_a_broken_connection_is_resumed_where_it_broke(web, fetch_config, tmp_pa
     with pytest.raises(
         ValueError, match=r"a.zip: the connection broke after 300000 of 1024000 bytes, 2 times; run again"
     ):
-        fetch(fetch_config, f"{web.url}/a.zip", tmp_path / "a", SHA)
+        fetch_file(fetch_config, f"{web.url}/a.zip", tmp_path / "a", SHA)
     assert not (tmp_path / "a").exists()
     web.break_after.clear()
     web.requests.clear()
 
-    fetch(fetch_config, f"{web.url}/a.zip", tmp_path / "a", SHA)
+    fetch_file(fetch_config, f"{web.url}/a.zip", tmp_path / "a", SHA)
 
     assert web.requests == [("a.zip", "bytes=300000-")]
     assert (tmp_path / "a").read_bytes() == DATA
@@ -39,13 +40,13 @@ def test_a_broken_connection_is_resumed_where_it_broke(web, fetch_config, tmp_pa
 def test_a_resume_that_does_not_fit_starts_anew(web, fetch_config, tmp_path, change):
     web.files["a.zip"], web.break_after["a.zip"] = DATA[::-1] if "changed" in change else DATA, 300_000
     with pytest.raises(ValueError, match="run again to resume"):
-        fetch(fetch_config, f"{web.url}/a.zip", tmp_path / "a", None)
+        fetch_file(fetch_config, f"{web.url}/a.zip", tmp_path / "a", None)
     web.break_after.clear()
     web.files["a.zip"], web.ignore_ranges = DATA, "ignored" in change
     if "long" in change:
         (tmp_path / "a.part").write_bytes(DATA * 2)
 
-    fetch(fetch_config, f"{web.url}/a.zip", tmp_path / "a", SHA)
+    fetch_file(fetch_config, f"{web.url}/a.zip", tmp_path / "a", SHA)
 
     assert (tmp_path / "a").read_bytes() == DATA
 
@@ -54,7 +55,7 @@ def test_a_wrong_checksum_leaves_nothing(web, fetch_config, tmp_path):
     web.files["a.zip"] = DATA
 
     with pytest.raises(ValueError, match=f"a.zip: expected SHA-256 {'0' * 64}, got {SHA}; what came was deleted"):
-        fetch(fetch_config, f"{web.url}/a.zip", tmp_path / "a", "0" * 64)
+        fetch_file(fetch_config, f"{web.url}/a.zip", tmp_path / "a", "0" * 64)
 
     assert list(tmp_path.iterdir()) == []
 
@@ -73,14 +74,14 @@ def test_only_what_may_pass_is_tried_again(web, fetch_config, tmp_path, status, 
     web.statuses["a.zip"] = status
 
     with pytest.raises(ValueError, match=reason):
-        fetch(fetch_config, f"{web.url}/a.zip", tmp_path / "a", None)
+        fetch_file(fetch_config, f"{web.url}/a.zip", tmp_path / "a", None)
 
     assert len(web.requests) == requests
 
 
 def test_a_server_that_is_down_is_told(fetch_config, tmp_path):
     with pytest.raises(ValueError, match=r"http://127.0.0.1:9/a.zip: no answer .*refused"):
-        fetch(fetch_config, "http://127.0.0.1:9/a.zip", tmp_path / "a", None)
+        fetch_file(fetch_config, "http://127.0.0.1:9/a.zip", tmp_path / "a", None)
 
 
 def test_an_object_of_a_bucket_is_fetched_and_resumed(s3, fetch_config, tmp_path):
@@ -89,7 +90,7 @@ def test_an_object_of_a_bucket_is_fetched_and_resumed(s3, fetch_config, tmp_path
     (tmp_path / "a.part").write_bytes(DATA[:1000])
     (tmp_path / "a.tag").write_text(tag)
 
-    fetch(fetch_config, "s3://factory/sets/a.zip", tmp_path / "a", SHA)
+    fetch_file(fetch_config, "s3://factory/sets/a.zip", tmp_path / "a", SHA)
 
     assert (tmp_path / "a").read_bytes() == DATA
 
@@ -99,6 +100,6 @@ def test_an_object_that_has_changed_is_fetched_anew(s3, fetch_config, tmp_path):
     (tmp_path / "a.part").write_bytes(b"another beginning")
     (tmp_path / "a.tag").write_text('"another"')
 
-    fetch(fetch_config, "s3://factory/a.zip", tmp_path / "a", SHA)
+    fetch_file(fetch_config, "s3://factory/a.zip", tmp_path / "a", SHA)
 
     assert (tmp_path / "a").read_bytes() == DATA

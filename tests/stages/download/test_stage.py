@@ -55,12 +55,12 @@ def test_a_folder_of_ones_own_becomes_images_manifest_summary_and_verdict(run, n
 
 
 def test_the_page_says_of_how_many_images_the_pixels_are_known(run, nut, download_config):
-    bound = download_config.model_copy(update={"max_megapixels_looked_at": 5 * 40 * 48 / 1e6})
+    bound = download_config.model_copy(update={"max_megapixels_decoded": 5 * 40 * 48 / 1e6})
 
     page = run(nut, config=bound).validation_page.read_text()
 
-    assert "The pixels of 5 images were looked at" in page
-    assert "were looked at" not in run(nut).validation_page.read_text()
+    assert "The pixels of 5 images were decoded" in page
+    assert "were decoded" not in run(nut).validation_page.read_text()
 
 
 def test_paths_of_the_manifest_are_those_of_the_images(run, nut):

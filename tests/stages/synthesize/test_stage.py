@@ -9,8 +9,7 @@ from PIL import Image
 
 from diffusionad.data.images import read_image, read_mask
 from diffusionad.data.manifest import write_manifest
-from diffusionad.synthesis.blend import SynthesisConfig
-from diffusionad.synthesis.blend import synthesize as draw_anomaly
+from diffusionad.synthesis.blend import SynthesisConfig, draw_anomaly
 from diffusionad.synthesis.draws import item_generator
 from diffusionad.synthesis.textures import Textures
 from stages.params import Category, ImageConfig

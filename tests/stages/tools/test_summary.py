@@ -2,12 +2,12 @@
 
 import json
 
-from stages.paths import PathsBelow
+from stages.paths import CategoryPaths
 from stages.tools.summary import lines
 
 
 def test_figures_come_with_intervals_and_say_what_they_were_measured_on(tmp_path):
-    paths = PathsBelow("elpv", "mono", tmp_path)
+    paths = CategoryPaths("elpv", "mono", tmp_path)
     paths.metrics.parent.mkdir(parents=True)
     figures = {"image_auroc": 0.9054, "image_auroc_low": 0.879, "image_auroc_high": 0.9314, "pixel_pro": None}
     figures |= {"synthetic_pixel_pro": 0.6562, "synthetic_pixel_pro_low": 0.6141, "synthetic_pixel_pro_high": 0.697}
@@ -24,11 +24,13 @@ def test_figures_come_with_intervals_and_say_what_they_were_measured_on(tmp_path
 
 
 def test_what_is_not_evaluated_says_so(tmp_path):
-    assert list(lines(PathsBelow("elpv", "mono", tmp_path), 0.3)) == ["elpv/mono: not evaluated yet; run `dvc repro`"]
+    assert list(lines(CategoryPaths("elpv", "mono", tmp_path), 0.3)) == [
+        "elpv/mono: not evaluated yet; run `dvc repro`"
+    ]
 
 
 def test_a_test_set_of_one_kind_has_half_of_the_verdict(tmp_path):
-    paths = PathsBelow("parts", "screw", tmp_path)
+    paths = CategoryPaths("parts", "screw", tmp_path)
     paths.metrics.parent.mkdir(parents=True)
     paths.metrics.write_text(json.dumps({"at_threshold_recall": None, "at_threshold_false_alarm_rate": 0.02}))
 

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from diffusionad.section import LevelRange, PositiveRange, Range, UnitRange
+from diffusionad.ranges import LevelRange, PositiveRange, Range, UnitRange, evenly_spaced
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,10 @@ def test_an_interval_outside_its_limits_is_refused(kind, interval):
 @pytest.mark.parametrize("kind", [Range, UnitRange])
 def test_an_interval_may_be_a_point(kind):
     assert TypeAdapter(kind).validate_python((0.5, 0.5)) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("count", "most", "expected"), [(3, 5, [0, 1, 2]), (9, 3, [0, 4, 8]), (1, 4, [0]), (5, 1, [0])]
+)
+def test_evenly_spaced_takes_first_last_and_what_lies_evenly_between(count, most, expected):
+    assert evenly_spaced(count, most) == expected
