@@ -22,7 +22,7 @@ class Entry(NamedTuple):
         return f"{self.paths.dataset}-{self.paths.category}"
 
 
-def find(dataset: str | None, category: str | None, params: Path = PARAMS) -> list[Entry]:
+def find_categories(dataset: str | None, category: str | None, params: Path = PARAMS) -> list[Entry]:
     """List the categories of a data set, or one of them; all without a data set.
 
     Raises:

@@ -10,7 +10,7 @@ from pathlib import Path
 import sqlalchemy.exc
 from mlflow.exceptions import MlflowException
 
-from pipelines.catalogue import find
+from pipelines.catalogue import find_categories
 from pipelines.options import STATUS_REFUSED, entries_of, say
 from pipelines.promotion import registry
 from pipelines.promotion.comparison import Pair, compare
@@ -65,7 +65,7 @@ def _promote(options: argparse.Namespace) -> int:
     if options.override:
         for entry in entries:
             number = options.version or registry.newest(client, entry.model_name)
-            event = registry.promote(client, entry.model_name, number, options.why, override=True)
+            event = registry.make_champion(client, entry.model_name, number, options.why, override=True)
             say(f"{entry.model_name}: {f'champion is version {number}, by override' if event else 'nothing new'}")
         return 0
     verdict = promote(client, entries, read_rules(), options.version)
@@ -153,7 +153,7 @@ def _ablate(options: argparse.Namespace) -> int:
     from pipelines.ablation.run import Ablation, read_settings  # noqa: PLC0415
 
     dataset, category = options.dataset, options.category or options.dataset
-    known = [entry.paths.category for entry in find(None, None) if entry.paths.dataset == dataset]
+    known = [entry.paths.category for entry in find_categories(None, None) if entry.paths.dataset == dataset]
     if options.category is None and known:
         category = known[0]
     settings = read_settings(dataset, options.steps)

@@ -8,18 +8,18 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 from prefect import flow
-from prefect.client.schemas.objects import State as RunState
+from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Completed
 
-from pipelines.catalogue import Entry, find
+from pipelines.catalogue import Entry, find_categories
 from pipelines.flows.report import run_name, tell
-from pipelines.flows.retries import ERRORS, attempt
+from pipelines.flows.retries import ERRORS, run_with_retries
 from pipelines.flows.settings import OrchestrationConfig, read_orchestration
-from pipelines.flows.training import Result, failed, final_state, judge, train
+from pipelines.flows.training import TrainingOutcome, failed, final_state, judge_training, run_training
 from pipelines.launch.states import UNCHANGED
 from pipelines.processes import stop_all
-from pipelines.repository.changes import STATES, State, locked_stages, look, read_state, write_state
+from pipelines.repository.changes import STATES, SourceState, locked_stages, look, read_state, write_state
 from pipelines.repository.dvc import stream_dvc
 from pipelines.repository.dvc_index import has_remote
 from pipelines.repository.workspace import carry_over, commit_lock, git, workspace
@@ -30,7 +30,7 @@ REMOTE = "origin"
 @flow(name="retraining", flow_run_name=run_name)
 def retraining(
     dataset: str, category: str | None = None, *, force: bool = False, commit: bool = False, publish: bool = False
-) -> RunState[Any]:
+) -> State[Any]:
     """Train again what has changed since the last time, and judge what came of it.
 
     It works on the last commit, not on the files of the checkout, and leaves the checkout as it is.
@@ -45,7 +45,7 @@ def retraining(
     checkout = Path.cwd()
     name = f"{dataset}-{category}" if category else dataset
     try:
-        config, entries = read_orchestration(), find(dataset, category)
+        config, entries = read_orchestration(), find_categories(dataset, category)
     except ERRORS as error:
         return failed(error)
     try:
@@ -69,9 +69,9 @@ def _retrain(
     force: bool,
     commit: bool,
     publish: bool,
-) -> RunState[Any]:
+) -> State[Any]:
     now = {
-        entry.key: attempt(look, f"look for changes of {entry.key}", config.retry_wait_s, entry, checkout)
+        entry.key: run_with_retries(look, f"look for changes of {entry.key}", config.retry_wait_s, entry, checkout)
         for entry in entries
     }
     last = {entry.key: read_state(entry.key, checkout) for entry in entries}
@@ -86,12 +86,12 @@ def _retrain(
             carry_over(state.stages if state else {}, folder)
         # DVC does not see what lies at the source: it is told which downloads to repeat.
         downloads = frozenset(f"download@{key}" for key in changed if force or _is_other_data(now[key], last[key]))
-        entries = find(*_names(entries, name))
-        trained = train(entries, config, downloads)
+        entries = find_categories(*_names(entries, name))
+        trained = run_training(entries, config, downloads)
         # First: a champion whose data and model nobody else can have would be half a promotion.
         if config.push and has_remote(folder):
-            attempt(_push, "push", config.retry_wait_s, folder, config.stage_timeout_s)
-        result = judge(entries, config, trained)
+            run_with_retries(_push, "push", config.retry_wait_s, folder, config.stage_timeout_s)
+        result = judge_training(entries, config, trained)
         if commit:
             _commit(name, result, folder, publish=publish)
         for key, state in now.items():
@@ -104,7 +104,7 @@ def _names(entries: Sequence[Entry], name: str) -> tuple[str, str | None]:
     return dataset, None if name == dataset else entries[0].paths.category
 
 
-def _is_other_data(now: State, last: State | None) -> bool:
+def _is_other_data(now: SourceState, last: SourceState | None) -> bool:
     return last is not None and now.data != last.data
 
 
@@ -113,7 +113,7 @@ def _push(folder: Path, timeout_s: float) -> None:
     stream_dvc(folder, get_run_logger().info, timeout_s, "--wait-for-lock", "push")
 
 
-def _commit(name: str, result: Result, folder: Path, *, publish: bool) -> None:
+def _commit(name: str, result: TrainingOutcome, folder: Path, *, publish: bool) -> None:
     if git(folder, "status", "--porcelain", "--", "dvc.lock"):
         branch = f"retraining/{name}/{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
         commit_lock(branch, f"Retrain {name}: {result.summary()}", folder)

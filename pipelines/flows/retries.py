@@ -1,4 +1,4 @@
-"""Tasks that Prefect tries again after a while, if what went wrong may pass (`PassingError`); nothing else.
+"""Tasks that Prefect tries again after a while, if what went wrong may pass (`TransientError`); nothing else.
 
 A task of these returns the state of a failure rather than raise, because a traceback would say nothing more than the
 error's one line.
@@ -17,18 +17,18 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.states import Failed
 from prefect.tasks import Task
 
-from pipelines.errors import PassingError
+from pipelines.errors import TransientError
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 ERRORS = (ValueError, OSError, MlflowException, sqlalchemy.exc.SQLAlchemyError, Timeout, subprocess.SubprocessError)
 """What a user or a server can cause. Anything else is a fault of ours and keeps its traceback."""
-PASSING = "Passing"
+TRANSIENT = "Transient"
 """Name of a failed state that another attempt may mend."""
 
 
-def patient(function: Callable[P, R], name: str, run_name: str, wait_s: Sequence[float]) -> "Task[..., Any]":
+def with_retries(function: Callable[P, R], name: str, run_name: str, wait_s: Sequence[float]) -> "Task[..., Any]":
     """Make a task of a function.
 
     Args:
@@ -42,8 +42,8 @@ def patient(function: Callable[P, R], name: str, run_name: str, wait_s: Sequence
     def body(*args: P.args, **kwargs: P.kwargs) -> R | State[Any]:
         try:
             return function(*args, **kwargs)
-        except PassingError as error:
-            return Failed(name=PASSING, message=one_line(error))
+        except TransientError as error:
+            return Failed(name=TRANSIENT, message=one_line(error))
         except ERRORS as error:
             return Failed(message=one_line(error))
 
@@ -60,13 +60,15 @@ def patient(function: Callable[P, R], name: str, run_name: str, wait_s: Sequence
     return made
 
 
-def attempt(function: Callable[P, R], name: str, wait_s: Sequence[float], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Run a function as a patient task, here and now, and return its result.
+def run_with_retries(
+    function: Callable[P, R], name: str, wait_s: Sequence[float], *args: P.args, **kwargs: P.kwargs
+) -> R:
+    """Run a function as a task of `with_retries`, here and now, and return its result.
 
     Raises:
         ValueError: If it fails in the end.
     """
-    state = cast("State[Any]", patient(function, name, name, wait_s)(*args, return_state=True, **kwargs))
+    state = cast("State[Any]", with_retries(function, name, name, wait_s)(*args, return_state=True, **kwargs))
     if not state.is_completed():
         raise ValueError(state.message or state.name)
     result: R = state.result()
@@ -80,4 +82,4 @@ def one_line(error: Exception) -> str:
 
 def _passes(task: "Task[..., Any]", run: TaskRun, state: State[Any]) -> bool:
     del task, run
-    return state.name == PASSING
+    return state.name == TRANSIENT

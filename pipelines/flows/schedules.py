@@ -16,10 +16,10 @@ from prefect.flows import Flow
 from prefect.types.entrypoint import EntrypointType
 from pydantic import ValidationError
 
-from pipelines.catalogue import find
+from pipelines.catalogue import find_categories
 from pipelines.flows.retraining import retraining
 from pipelines.flows.scoring import DRIFT_EVENT, resource_of, scoring
-from pipelines.flows.settings import OrchestrationConfig, ScheduleConfig, read_orchestration
+from pipelines.flows.settings import CronConfig, OrchestrationConfig, read_orchestration
 from pipelines.flows.sweep import sweep
 from pipelines.flows.training import training
 from pipelines.launch.check_server import check_server
@@ -34,7 +34,7 @@ def deployments(config: OrchestrationConfig) -> Iterator[RunnerDeployment]:
     Raises:
         ValueError: If a schedule is of no data set of `categories`, or is no cron expression.
     """
-    datasets = sorted({entry.paths.dataset for entry in find(None, None)})
+    datasets = sorted({entry.paths.dataset for entry in find_categories(None, None)})
     for name in config.schedules:
         if name not in datasets:
             raise ValueError(
@@ -66,7 +66,7 @@ def _deployment(
     return cast("RunnerDeployment", made)
 
 
-def _schedule(dataset: str, schedule: ScheduleConfig) -> CronSchedule:
+def _schedule(dataset: str, schedule: CronConfig) -> CronSchedule:
     try:
         return CronSchedule(cron=schedule.cron, timezone=schedule.timezone)
     except ValidationError as error:

@@ -28,7 +28,7 @@ from stages.download.transfer import Interrupted
 from stages.files import atomic_file
 
 COLUMNS = ["path", "image_version", "score", "label", "threshold", "error", "scored_at"]
-Read = Callable[[str], bytes]
+ReadImage = Callable[[str], bytes]
 
 
 def score_source(served: Any, source: str, out: Path, *, batch: int, timeout_s: float) -> int:  # noqa: ANN401  # mlflow does not type it
@@ -67,7 +67,7 @@ def read_scores(out: Path) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else _table([])
 
 
-def _open(source: str, timeout_s: float) -> tuple[dict[str, str], Read]:
+def _open(source: str, timeout_s: float) -> tuple[dict[str, str], ReadImage]:
     path = local_path(source)
     if path is not None:
         listing = list_folder(path) if path.is_dir() else {}
@@ -89,7 +89,7 @@ def _done(out: Path) -> set[tuple[str, str]]:
     return set(zip(table["path"], table["image_version"], strict=True))
 
 
-def _rows(served: Any, images: list[tuple[str, str]], read: Read) -> Iterator[dict[str, Any]]:  # noqa: ANN401
+def _rows(served: Any, images: list[tuple[str, str]], read: ReadImage) -> Iterator[dict[str, Any]]:  # noqa: ANN401
     at = datetime.now(UTC)
     for path, version in images:
         row = {"path": path, "image_version": version, "scored_at": at}

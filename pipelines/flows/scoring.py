@@ -20,11 +20,11 @@ from prefect.events import emit_event
 from prefect.logging import get_run_logger
 from prefect.states import Completed
 
-from pipelines.catalogue import Entry, find
-from pipelines.errors import PassingError
+from pipelines.catalogue import Entry, find_categories
+from pipelines.errors import TransientError
 from pipelines.flows.drift import Drift, measure_drift
 from pipelines.flows.report import run_name, tell
-from pipelines.flows.retries import ERRORS, attempt
+from pipelines.flows.retries import ERRORS, run_with_retries
 from pipelines.flows.score_worker import read_scores
 from pipelines.flows.settings import OrchestrationConfig, read_orchestration
 from pipelines.flows.training import failed
@@ -52,7 +52,7 @@ def scoring(dataset: str, category: str, source: str, out: str | None = None) ->
         out: Folder for the results; `.local/scores/MODEL` without it. They stand below `version=N`.
     """
     try:
-        (entry,) = find(dataset, category)
+        (entry,) = find_categories(dataset, category)
         return _score(entry, source, Path(out) if out else OUT / entry.model_name)
     except ERRORS as error:
         return failed(error)
@@ -68,7 +68,7 @@ def resource_of(dataset: str, category: str) -> str:
 
 def _score(entry: Entry, source: str, out: Path) -> State[Any]:
     config = read_orchestration()
-    client = attempt(connect, "connect to MLflow", config.retry_wait_s)
+    client = run_with_retries(connect, "connect to MLflow", config.retry_wait_s)
     version = registry.champion(client, entry.model_name) if _is_known(client, entry) else None
     if version is None:
         raise ValueError(f"{entry.model_name}: no champion yet; run `diffusionad promote` first")
@@ -76,7 +76,7 @@ def _score(entry: Entry, source: str, out: Path) -> State[Any]:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(out / ".lock", timeout=0), tempfile.TemporaryDirectory() as place:
-            model = registry.fetch(client, entry.model_name, version, Path(place, "model"))
+            model = registry.fetch_artifact(client, entry.model_name, version, Path(place, "model"))
             _run_batch(model, source, folder, config, Path(place))
     except Timeout:
         raise ValueError(f"{out}: another scoring writes there; nothing was done") from None
@@ -103,7 +103,7 @@ def _run_batch(model: Path, source: str, out: Path, config: OrchestrationConfig,
             "timeout_s": read_section(FetchConfig, "download.fetch").timeout_s,
         },
     )
-    attempt(_batch, "score", config.retry_wait_s, request, config.stage_timeout_s)
+    run_with_retries(_batch, "score", config.retry_wait_s, request, config.stage_timeout_s)
 
 
 def _batch(request: Path, timeout_s: float) -> None:
@@ -113,7 +113,7 @@ def _batch(request: Path, timeout_s: float) -> None:
         raise ValueError(f"the scoring took longer than {timeout_s:g} s and was stopped; run it again to go on")
     if ended.status:
         reason = (ended.lines or ("no reason given",))[-1].removeprefix("error: ")
-        raise (PassingError if ended.status == os.EX_TEMPFAIL else ValueError)(reason)
+        raise (TransientError if ended.status == os.EX_TEMPFAIL else ValueError)(reason)
 
 
 def _reference(client: MlflowClient, entry: Entry, version: str) -> NDArray[np.float64]:

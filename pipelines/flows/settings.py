@@ -8,7 +8,7 @@ from diffusionad.section import Section
 from stages.params import PARAMS, read_section
 
 
-class ScheduleConfig(Section):
+class CronConfig(Section):
     """One entry of `schedules`: when a data set is looked at."""
 
     cron: str = Field(min_length=1, description="five fields: minute, hour, day, month, weekday")
@@ -34,7 +34,7 @@ class DriftConfig(Section):
 class OrchestrationConfig(Section):
     """Section `orchestration`."""
 
-    schedules: dict[str, ScheduleConfig] = Field(description="retraining, by data set")
+    schedules: dict[str, CronConfig] = Field(description="retraining, by data set")
     stages_at_once: int = Field(ge=1, description="DVC stages of one flow that run side by side")
     stage_timeout_s: float = Field(gt=0, description="after which a stage is stopped")
     retry_wait_s: list[float] = Field(min_length=1, description="before each further attempt at what may pass, s")

@@ -9,9 +9,9 @@ from prefect.futures import PrefectFuture, as_completed
 from prefect.logging import get_run_logger
 
 from pipelines.catalogue import Entry
-from pipelines.flows.retries import patient
+from pipelines.flows.retries import with_retries
 from pipelines.flows.settings import OrchestrationConfig
-from pipelines.repository.dvc import Outcome, reproduce_stage
+from pipelines.repository.dvc import StageOutcome, reproduce_stage
 from pipelines.tracking.live import follow
 
 FUTURE = PrefectFuture[Any]
@@ -20,7 +20,7 @@ FUTURE = PrefectFuture[Any]
 class Done(NamedTuple):
     """What came of the stages."""
 
-    outcomes: dict[str, Outcome]
+    outcomes: dict[str, StageOutcome]
     """By stage, in the order in which they ended."""
     runs: dict[str, str]
     """MLflow runs that followed a training, by key of the category."""
@@ -54,7 +54,7 @@ def run_stages(
         StagesError: If stages failed.
     """
     stale = force | (needs.keys() if changed is None else set(changed))
-    run = patient(_run_stage, "stage", "{stage}", config.retry_wait_s)
+    run = with_retries(_run_stage, "stage", "{stage}", config.retry_wait_s)
     by_key = {entry.key: entry for entry in entries}
     done, failures = Done({}, {}), dict[str, str]()
     futures: dict[str, FUTURE] = {}
@@ -106,7 +106,7 @@ def _run_stage(
     *,
     is_stale: bool,
     force: bool,
-) -> tuple[Outcome, str | None]:
+) -> tuple[StageOutcome, str | None]:
     """What DVC did, and the run that followed the training."""
     if not is_stale:
         return "unchanged", None

@@ -16,10 +16,10 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from ruamel.yaml import YAML
 
-from pipelines.catalogue import Entry, find
+from pipelines.catalogue import Entry, find_categories
 from pipelines.digests import text_digest
 from pipelines.flows.report import run_name
-from pipelines.flows.retries import ERRORS, patient
+from pipelines.flows.retries import ERRORS, with_retries
 from pipelines.flows.settings import OrchestrationConfig, read_orchestration
 from pipelines.flows.training import failed
 from pipelines.processes import stop_all
@@ -69,7 +69,7 @@ def sweep(
         settings: Further settings by dotted name, with their values: {"training.steps": [300, 600]}.
     """
     try:
-        config, made = read_orchestration(), list(cells(find(dataset, category), seeds, settings or {}))
+        config, made = read_orchestration(), list(cells(find_categories(dataset, category), seeds, settings or {}))
         rows = run_cells.with_options(task_runner=_task_runner(config))(made, Path.cwd(), config)
         return _finish(rows, dataset)
     except ERRORS as error:
@@ -82,7 +82,7 @@ def sweep(
 @flow(name="sweep cells", persist_result=False, validate_parameters=False)
 def run_cells(made: list[Cell], checkout: Path, config: OrchestrationConfig) -> list[dict[str, Any]]:
     """Run each combination; a row each, in the order of their ends, with its figures or its error."""
-    run = patient(run_cell, "combination", "{cell.name}", config.retry_wait_s)
+    run = with_retries(run_cell, "combination", "{cell.name}", config.retry_wait_s)
     rows: list[dict[str, Any]] = []
     try:
         futures: dict[PrefectFuture[Any], Cell] = {

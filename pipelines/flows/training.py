@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
-from pipelines.catalogue import Entry, find
+from pipelines.catalogue import Entry, find_categories
 from pipelines.digests import file_digest, folder_digest, text_digest
 from pipelines.flows.report import (
     report_comparison,
@@ -25,7 +25,7 @@ from pipelines.flows.report import (
     run_name,
     tell,
 )
-from pipelines.flows.retries import ERRORS, attempt, one_line
+from pipelines.flows.retries import ERRORS, one_line, run_with_retries
 from pipelines.flows.settings import OrchestrationConfig, read_orchestration
 from pipelines.flows.stage_tasks import run_stages
 from pipelines.launch.states import REFUSED
@@ -55,7 +55,7 @@ class Trained(NamedTuple):
     """MLflow runs that followed a training, by key of the category."""
 
 
-class Result(NamedTuple):
+class TrainingOutcome(NamedTuple):
     """What came of a training."""
 
     versions: dict[str, str]
@@ -80,8 +80,8 @@ def training(dataset: str, category: str | None = None) -> State[Any]:
         category: One of its categories; all of them without it.
     """
     try:
-        entries, config = find(dataset, category), read_orchestration()
-        result = judge(entries, config, train(entries, config))
+        entries, config = find_categories(dataset, category), read_orchestration()
+        result = judge_training(entries, config, run_training(entries, config))
     except ERRORS as error:
         return failed(error)
     except BaseException:
@@ -91,7 +91,7 @@ def training(dataset: str, category: str | None = None) -> State[Any]:
     return final_state(result)
 
 
-def train(entries: Sequence[Entry], config: OrchestrationConfig, force: frozenset[str] = frozenset()) -> Trained:
+def run_training(entries: Sequence[Entry], config: OrchestrationConfig, force: frozenset[str] = frozenset()) -> Trained:
     """Check settings and store, then run stages.
 
     Args:
@@ -106,16 +106,16 @@ def train(entries: Sequence[Entry], config: OrchestrationConfig, force: frozense
     # DVC takes seconds to look at its stages: once for all of them, and beside what else is looked at first.
     with ThreadPoolExecutor(1) as aside:
         looking = aside.submit(changed_stages, *targets)
-        attempt(check_settings, "check settings", ())
+        run_with_retries(check_settings, "check settings", ())
         needs = stage_graph(Path.cwd(), targets)
-        client = attempt(connect, "connect to MLflow", config.retry_wait_s)
+        client = run_with_retries(connect, "connect to MLflow", config.retry_wait_s)
         changed = looking.result()
     done = run_stages(needs, changed, entries, client, config, force)
     report_outcomes(done.outcomes)
     return Trained(client, rules, done.runs)
 
 
-def judge(entries: Sequence[Entry], config: OrchestrationConfig, trained: Trained) -> Result:
+def judge_training(entries: Sequence[Entry], config: OrchestrationConfig, trained: Trained) -> TrainingOutcome:
     """Track and register what the stages left, judge it, and promote or report.
 
     Args:
@@ -128,25 +128,25 @@ def judge(entries: Sequence[Entry], config: OrchestrationConfig, trained: Traine
     """
     client = trained.client
     versions = {
-        entry.model_name: attempt(
-            register, f"register {entry.model_name}", (), client, entry, trained.runs.get(entry.key)
+        entry.model_name: run_with_retries(
+            register_and_report, f"register {entry.model_name}", (), client, entry, trained.runs.get(entry.key)
         )
         for entry in entries
     }
     report_metrics(entries)
-    verdict = attempt(promote, "judge", (), client, entries, trained.rules, None)
+    verdict = run_with_retries(promote, "judge", (), client, entries, trained.rules, None)
     report_decision(verdict.decision)
     for entry, candidate, champion in verdict.contests:
         if champion is not None:
             report_comparison(entry, client, _run_of(client, entry, candidate), champion, candidate)
-    result = Result(versions, verdict.decision)
+    result = TrainingOutcome(versions, verdict.decision)
     if result.decision is not None:
         verb = "promoted" if result.decision.promote else "refused"
         tell(config.notify, f"{verb}: {', '.join(versions)}", result.decision.to_table())
     return result
 
 
-def final_state(result: Result) -> State[Any]:
+def final_state(result: TrainingOutcome) -> State[Any]:
     """Name the end of a flow after the decision; a refusal is no failure of the flow."""
     refused = result.decision is not None and not result.decision.promote
     return Completed(name=REFUSED if refused else "Completed", message=result.summary())
@@ -177,7 +177,7 @@ def check_settings() -> None:
         draft.write_text(digest)
 
 
-def register(client: MlflowClient, entry: Entry, run_id: str | None) -> str:
+def register_and_report(client: MlflowClient, entry: Entry, run_id: str | None) -> str:
     """Log what the stages left and make it a version; show its run and pictures."""
     track(client, entry, run_id)
     version, is_new = registry.register(client, entry)

@@ -56,8 +56,8 @@ def compare(client: MlflowClient, pair: Pair, scoring: ScoringConfig, folder: Pa
     name = pair.entry.model_name
     with tempfile.TemporaryDirectory() as place, atomic_folder(folder) as draft:
         folders = {
-            "candidate": registry.fetch(client, name, pair.after, Path(place, "candidate")),
-            "champion": registry.fetch(client, name, pair.before, Path(place, "champion")),
+            "candidate": registry.fetch_artifact(client, name, pair.after, Path(place, "candidate")),
+            "champion": registry.fetch_artifact(client, name, pair.before, Path(place, "champion")),
         }
         (draft / PICTURES).mkdir()
         answer = score_apart(pair.entry, folders, scoring, Path(place), draft / PICTURES)

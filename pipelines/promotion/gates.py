@@ -57,7 +57,7 @@ class GateConfig(Section):
     require_clean_tree: bool = Field(description="whether uncommitted changes refuse")
 
 
-class Rival(NamedTuple):
+class ChampionEvidence(NamedTuple):
     """What was measured of the champion, beside the candidate and on the same images."""
 
     version: str
@@ -71,7 +71,7 @@ class Rival(NamedTuple):
     """Test images in its training set; None if that set is unknown."""
 
 
-class Evidence(NamedTuple):
+class GateEvidence(NamedTuple):
     """All that the gate knows of one category. What could not be found out is None, NaN or missing."""
 
     version: str
@@ -92,11 +92,11 @@ class Evidence(NamedTuple):
     violations: Mapping[str, int] | None
     """Rules of the data contract that are `broken` and `warned`; None without a report."""
     lineage: Mapping[str, str]
-    champion: Rival | None
+    champion: ChampionEvidence | None
     """None if the category has none yet."""
 
 
-def decide(configs: Mapping[str, GateConfig], evidence: Mapping[str, Evidence]) -> Decision:
+def decide(configs: Mapping[str, GateConfig], evidence: Mapping[str, GateEvidence]) -> Decision:
     """Hold each category against its rules, and the mean over all against theirs.
 
     Args:
@@ -117,7 +117,7 @@ def decide(configs: Mapping[str, GateConfig], evidence: Mapping[str, Evidence]) 
     return Decision((*checks, *_judge_mean(configs, evidence)))
 
 
-def _judge(config: GateConfig, facts: Evidence) -> Iterator[Check]:
+def _judge(config: GateConfig, facts: GateEvidence) -> Iterator[Check]:
     yield from _judge_artifact(config, facts)
     yield from _judge_origin(config, facts)
     yield from _judge_leaks(facts)
@@ -129,7 +129,7 @@ def _judge(config: GateConfig, facts: Evidence) -> Iterator[Check]:
     yield from _judge_cost(config, facts)
 
 
-def _judge_artifact(config: GateConfig, facts: Evidence) -> Iterator[Check]:
+def _judge_artifact(config: GateConfig, facts: GateEvidence) -> Iterator[Check]:
     registered = facts.registered_digest
     yield Check(
         "artifact",
@@ -147,7 +147,7 @@ def _judge_artifact(config: GateConfig, facts: Evidence) -> Iterator[Check]:
         yield Check("same_figures", name, gap, f"<= {config.max_disagreement:g}", gap <= config.max_disagreement)
 
 
-def _judge_origin(config: GateConfig, facts: Evidence) -> Iterator[Check]:
+def _judge_origin(config: GateConfig, facts: GateEvidence) -> Iterator[Check]:
     missing = [key for key in LINEAGE if not facts.lineage.get(key)]
     yield Check("lineage", "missing", ", ".join(missing) or "nothing", "nothing", not missing)
     status = facts.lineage.get("dvc_status") or None
@@ -171,13 +171,13 @@ def _judge_origin(config: GateConfig, facts: Evidence) -> Iterator[Check]:
         yield Check("contract", "warned", warned, "0", warned == 0)
 
 
-def _judge_leaks(facts: Evidence) -> Iterator[Check]:
+def _judge_leaks(facts: GateEvidence) -> Iterator[Check]:
     yield Check("leak", "candidate", facts.leaked, "0", facts.leaked == 0)
     if facts.champion is not None:
         yield Check("leak", "champion", facts.champion.leaked, "0", facts.champion.leaked == 0)
 
 
-def _judge_regression(config: GateConfig, facts: Evidence) -> Iterator[Check]:
+def _judge_regression(config: GateConfig, facts: GateEvidence) -> Iterator[Check]:
     if facts.champion is None:
         return
     there = facts.champion.manifest
@@ -188,7 +188,7 @@ def _judge_regression(config: GateConfig, facts: Evidence) -> Iterator[Check]:
             yield Check("no_regression", figure, bound, f">= {-margin:g}", _within(bound, -margin))
 
 
-def _judge_cost(config: GateConfig, facts: Evidence) -> Iterator[Check]:
+def _judge_cost(config: GateConfig, facts: GateEvidence) -> Iterator[Check]:
     if config.latency_ms is not None:
         within = 0 < facts.latency_ms <= config.latency_ms
         yield Check("latency", "ms_p50", facts.latency_ms, f"<= {config.latency_ms:g}", within)
@@ -198,7 +198,7 @@ def _judge_cost(config: GateConfig, facts: Evidence) -> Iterator[Check]:
     yield Check("size", "mib", facts.size_mib, f"<= {config.size_mib:g}", 0 < facts.size_mib <= config.size_mib)
 
 
-def _judge_mean(configs: Mapping[str, GateConfig], evidence: Mapping[str, Evidence]) -> Iterator[Check]:
+def _judge_mean(configs: Mapping[str, GateConfig], evidence: Mapping[str, GateEvidence]) -> Iterator[Check]:
     # Settings may differ by category; of the floors of the mean, the highest holds.
     for figure in sorted({name for config in configs.values() for name, floor in config.floors.items() if floor}):
         judged = [name for name, config in configs.items() if config.floors.get(figure)]
@@ -209,7 +209,7 @@ def _judge_mean(configs: Mapping[str, GateConfig], evidence: Mapping[str, Eviden
         yield Check("mean_floor", figure, mean, f">= {floor:g}", _within(mean, floor), category="mean")
 
 
-def _read(config: GateConfig, facts: Evidence, figure: str) -> float | None:
+def _read(config: GateConfig, facts: GateEvidence, figure: str) -> float | None:
     return facts.figures.get(f"{figure}_low" if config.read_as == "lower_bound" else figure)
 
 

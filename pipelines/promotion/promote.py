@@ -12,13 +12,13 @@ from pipelines.catalogue import Entry
 from pipelines.promotion import registry
 from pipelines.promotion.comparison import Pair, attach
 from pipelines.promotion.decision import Decision
-from pipelines.promotion.gates import LINEAGE, Evidence, Rival, decide
+from pipelines.promotion.gates import LINEAGE, ChampionEvidence, GateEvidence, decide
 from pipelines.promotion.journal import Event
 from pipelines.promotion.judge import score_apart
 from pipelines.promotion.settings import PromotionConfig, ScoringConfig, gate_for
 from pipelines.tracking.lineage import LICENCE
 from pipelines.tracking.results import read_json
-from pipelines.tracking.track import ARTIFACT, MODEL, download
+from pipelines.tracking.track import ARTIFACT, MODEL, download_artifact
 
 WEIGHTS = "artifacts/{category}/model.safetensors"
 
@@ -65,11 +65,11 @@ def promote(client: MlflowClient, entries: Sequence[Entry], rules: PromotionConf
     if not decision.promote:
         return Verdict(decision, contests)
     why = f"passed {len(decision.checks)} rules"
-    moved = [registry.promote(client, c.entry.model_name, c.candidate, why, fetched=True) for c in contests]
+    moved = [registry.make_champion(client, c.entry.model_name, c.candidate, why, fetched=True) for c in contests]
     return Verdict(decision, contests, tuple(event for event in moved if event is not None))
 
 
-def gather(client: MlflowClient, contest: Contest, scoring: ScoringConfig) -> Evidence:
+def gather(client: MlflowClient, contest: Contest, scoring: ScoringConfig) -> GateEvidence:
     """Find out all that the gate asks about one category.
 
     Raises:
@@ -78,9 +78,9 @@ def gather(client: MlflowClient, contest: Contest, scoring: ScoringConfig) -> Ev
     entry, name = contest.entry, contest.entry.model_name
     version = registry.get_version(client, name, contest.candidate)
     with tempfile.TemporaryDirectory() as place:
-        folders = {"candidate": registry.fetch(client, name, contest.candidate, Path(place, "candidate"))}
+        folders = {"candidate": registry.fetch_artifact(client, name, contest.candidate, Path(place, "candidate"))}
         if contest.champion is not None:
-            folders["champion"] = registry.fetch(client, name, contest.champion, Path(place, "champion"))
+            folders["champion"] = registry.fetch_artifact(client, name, contest.champion, Path(place, "champion"))
         for folder in folders.values():
             _check_category(entry, folder)
         pictures = Path(place, "page", "report")
@@ -90,16 +90,16 @@ def gather(client: MlflowClient, contest: Contest, scoring: ScoringConfig) -> Ev
             attach(client, Pair(entry, contest.champion, contest.candidate), answer, scoring, pictures.parent)
         size = Path(folders["candidate"], WEIGHTS.format(category=entry.paths.category)).stat().st_size
     latency = answer["latency_ms"]
-    rival = None
+    champion = None
     if contest.champion is not None:
-        rival = Rival(
+        champion = ChampionEvidence(
             version=contest.champion,
             manifest=answer["manifest"],
             lower_bounds=answer["lower_bounds"],
             latency_ratio=latency["candidate"] / latency["champion"],
             leaked=_leaked(client, entry, contest.champion),
         )
-    return Evidence(
+    return GateEvidence(
         version=contest.candidate,
         # `fetch` has held what lies in the registry against the tag.
         digest=version.tags[ARTIFACT],
@@ -112,7 +112,7 @@ def gather(client: MlflowClient, contest: Contest, scoring: ScoringConfig) -> Ev
         size_mib=size / 2**20,
         violations=_violations(registry.run_of(version)),
         lineage={key: version.tags.get(key, "") for key in (*LINEAGE, *LICENCE)},
-        champion=rival,
+        champion=champion,
     )
 
 
@@ -142,7 +142,7 @@ def _leaked(client: MlflowClient, entry: Entry, version: str) -> int | None:
     """Count the test images of today that the version was trained or validated on; None if that is unknown."""
     run_id = registry.run_of(registry.get_version(client, entry.model_name, version))
     with tempfile.TemporaryDirectory() as place:
-        file = download(run_id, f"data/{entry.paths.manifest.name}", place)
+        file = download_artifact(run_id, f"data/{entry.paths.manifest.name}", place)
         if file is None:
             return None
         stated = registry.get_version(client, entry.model_name, version).tags.get("manifest")
@@ -155,7 +155,7 @@ def _leaked(client: MlflowClient, entry: Entry, version: str) -> int | None:
 
 def _violations(run_id: str) -> dict[str, int] | None:
     with tempfile.TemporaryDirectory() as place:
-        file = download(run_id, "data/validation.json", place)
+        file = download_artifact(run_id, "data/validation.json", place)
         content = {} if file is None else read_json(file)
     counts = {key: content.get(key) for key in ("broken", "warned")}
     return {key: int(value) for key, value in counts.items() if value is not None} or None

@@ -106,7 +106,7 @@ def champion(client: MlflowClient, name: str) -> str | None:
     return aliases(client, name).get(CHAMPION)
 
 
-def fetch(client: MlflowClient, name: str, version: str, folder: Path) -> Path:
+def fetch_artifact(client: MlflowClient, name: str, version: str, folder: Path) -> Path:
     """Download the artifact of a version.
 
     Raises:
@@ -133,10 +133,10 @@ def verify(client: MlflowClient, name: str, version: str) -> None:
     """Download an artifact and check that it is what was registered.
 
     Raises:
-        ValueError: As fetch.
+        ValueError: Same as `fetch_artifact`.
     """
     with tempfile.TemporaryDirectory() as folder:
-        fetch(client, name, version, Path(folder))
+        fetch_artifact(client, name, version, Path(folder))
 
 
 def record_decision(client: MlflowClient, name: str, version: str, against: str | None, decision: Decision) -> None:
@@ -151,7 +151,7 @@ def record_decision(client: MlflowClient, name: str, version: str, against: str 
     client.set_model_version_tag(name, version, VERDICT, "pass" if decision.promote else "refused")
 
 
-def promote(
+def make_champion(
     client: MlflowClient, name: str, version: str, why: str, *, override: bool = False, fetched: bool = False
 ) -> Event | None:
     """Make a version champion, and the champion `previous`.

@@ -12,7 +12,7 @@ from pipelines.digests import file_digest, folder_digest
 from pipelines.promotion.registry import get_version, run_of
 from pipelines.repository.dvc import run_dvc
 from pipelines.tracking.lineage import DVC_LOCK, is_clean
-from pipelines.tracking.track import LOCK_ARTIFACT, MODEL, download
+from pipelines.tracking.track import LOCK_ARTIFACT, MODEL, download_artifact
 from stages.paths import CategoryPaths
 
 
@@ -70,7 +70,7 @@ def reproduce(client: MlflowClient, name: str, version: str, folder: Path, repos
 
 def _lay_lock(run_id: str, place: Path, stated: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        lock = download(run_id, LOCK_ARTIFACT, folder)
+        lock = download_artifact(run_id, LOCK_ARTIFACT, folder)
         if lock is None or file_digest(lock) != stated:
             raise ValueError(f"run {run_id}: its {LOCK_ARTIFACT} is missing, or not the one that was registered")
         shutil.copyfile(lock, place)

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 
 from pipelines.catalogue import Entry
 from pipelines.digests import text_digest
-from pipelines.errors import PassingError
+from pipelines.errors import TransientError
 from stages.common.dataset import DatasetConfig
 from stages.download import bucket
 from stages.download.fetch import FetchConfig
@@ -28,7 +28,7 @@ CODE = ("diffusionad", "stages", "dvc.yaml", str(PARAMS))
 """What decides a result beside the data, as far as git knows it."""
 
 
-class State(NamedTuple):
+class SourceState(NamedTuple):
     """What a retraining looked at."""
 
     data: str
@@ -38,7 +38,7 @@ class State(NamedTuple):
     stages: dict[str, Any]
     """What dvc.lock said of the category when it was done; {} before."""
 
-    def differs(self, last: "State | None") -> tuple[str, ...]:
+    def differs(self, last: "SourceState | None") -> tuple[str, ...]:
         """Name what is not as it was."""
         if last is None:
             return ("first retraining",)
@@ -46,11 +46,11 @@ class State(NamedTuple):
         return tuple(name for name, changed in parts.items() if changed)
 
 
-def look(entry: Entry, folder: Path) -> State:
+def look(entry: Entry, folder: Path) -> SourceState:
     """Look at the source of a category and at the commit of a checkout.
 
     Raises:
-        PassingError: If a server does not answer.
+        TransientError: If a server does not answer.
         ValueError: If no place has the data, or the folder is no git repository with a commit.
     """
     dataset = read_section(DatasetConfig, f"datasets.{entry.paths.dataset}", folder / PARAMS)
@@ -62,13 +62,13 @@ def look(entry: Entry, folder: Path) -> State:
     for place in (place.replace("{category}", entry.paths.category) for place in places):
         try:
             listing = list_source(place, entry.paths.category, fetch.timeout_s)
-        except PassingError:
+        except TransientError:
             raise
         except ValueError as error:
             refusals.append(str(error))
             continue
         if listing:
-            return State(text_digest(json.dumps(sorted(listing.items()))), _code(folder), {})
+            return SourceState(text_digest(json.dumps(sorted(listing.items()))), _code(folder), {})
         refusals.append(f"{place}: nothing is there")
     raise ValueError("; ".join(refusals) or f"{entry.paths.dataset}: no source and no mirror is named")
 
@@ -79,7 +79,7 @@ def list_source(place: str, category: str, timeout_s: float) -> dict[str, str]:
     Where a source holds several categories, only one of them and what they share.
 
     Raises:
-        PassingError: If a server does not answer.
+        TransientError: If a server does not answer.
         ValueError: If it may not be read.
     """
     if place.startswith("package:"):
@@ -93,7 +93,7 @@ def list_source(place: str, category: str, timeout_s: float) -> dict[str, str]:
             return choose(list_bucket(place, timeout_s), category)
         return _ask(place, timeout_s)
     except Interrupted as error:
-        raise PassingError(f"{place}: {error}") from None
+        raise TransientError(f"{place}: {error}") from None
 
 
 def list_folder(path: Path) -> dict[str, str]:
@@ -126,13 +126,13 @@ def list_bucket(url: str, timeout_s: float) -> dict[str, str]:
     return below or {name: version for name, version in found.items() if name in ("", *SUFFIXES)}
 
 
-def read_state(key: str, folder: Path) -> State | None:
+def read_state(key: str, folder: Path) -> SourceState | None:
     """Return what the last retraining of a category looked at; None before the first."""
     file = folder / STATES / f"{key}.json"
-    return State(**json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
+    return SourceState(**json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
 
 
-def write_state(key: str, state: State, folder: Path) -> None:
+def write_state(key: str, state: SourceState, folder: Path) -> None:
     """Keep what a retraining looked at, once it has ended well."""
     write_json(folder / STATES / f"{key}.json", state._asdict())
 
@@ -155,7 +155,7 @@ def _ask(url: str, timeout_s: float) -> dict[str, str]:
         error.close()
         raise ValueError(f"{url}: the server answered {error.code} {error.reason}") from None
     except OSError as error:
-        raise PassingError(f"{url}: no answer ({getattr(error, 'reason', error)})") from None
+        raise TransientError(f"{url}: no answer ({getattr(error, 'reason', error)})") from None
 
 
 def _code(folder: Path) -> str:

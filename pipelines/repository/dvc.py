@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from pipelines.errors import PassingError
+from pipelines.errors import TransientError
 from pipelines.processes import stream
 
-Outcome = Literal["ran", "restored", "unchanged"]
+StageOutcome = Literal["ran", "restored", "unchanged"]
 """What DVC did about a stage: ran it, took its outs from the cache, or found nothing changed."""
 
 LATER = (
@@ -54,7 +54,7 @@ def stream_dvc(folder: Path, say: Callable[[str], None], timeout_s: float, *argu
         The last lines of its output.
 
     Raises:
-        PassingError: If it fails for a reason that passes.
+        TransientError: If it fails for a reason that passes.
         ValueError: If it fails otherwise, or takes too long.
     """
     ended = stream(_command(*arguments), folder, say, timeout_s, _environment())
@@ -64,14 +64,14 @@ def stream_dvc(folder: Path, say: Callable[[str], None], timeout_s: float, *argu
     if ended.status < 0:
         raise ValueError(f"{name} was stopped by signal {-ended.status}")
     if ended.status:
-        kind = PassingError if any(word in line for line in ended.lines for word in LATER) else ValueError
+        kind = TransientError if any(word in line for line in ended.lines for word in LATER) else ValueError
         raise kind(f"{name} failed: {_reason(ended.lines)}")
     return ended.lines
 
 
 def reproduce_stage(
     stage: str, folder: Path, say: Callable[[str], None], timeout_s: float, *, force: bool = False
-) -> Outcome:
+) -> StageOutcome:
     """Bring one stage up to date; those before it are.
 
     Args:
@@ -82,7 +82,7 @@ def reproduce_stage(
         force: Run it though nothing changed.
 
     Raises:
-        PassingError, ValueError: As stream_dvc.
+        TransientError, ValueError: As stream_dvc.
     """
     said: list[str] = []
 

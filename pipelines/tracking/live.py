@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 
 from pipelines.catalogue import Entry
 from pipelines.tracking.results import read_history
-from pipelines.tracking.track import log_history, start
+from pipelines.tracking.track import log_history, start_run
 
 
 class Follower:
@@ -59,7 +59,7 @@ def follow(client: MlflowClient, entry: Entry, poll_s: float) -> Iterator[Follow
         entry: The category.
         poll_s: Pause between two looks at the history.
     """
-    run_id = start(client, entry)
+    run_id = start_run(client, entry)
     follower = Follower(client, entry, run_id, poll_s)
     follower.begin()
     try:

@@ -15,7 +15,7 @@ from stages.params import PARAMS
 STAGES = ("download", "foreground", "synthesize", "train", "evaluate", "benchmark")
 
 
-class Result(NamedTuple):
+class CategoryResult(NamedTuple):
     """One training and its evaluation."""
 
     entry: Entry
@@ -31,7 +31,7 @@ class Result(NamedTuple):
     """model.json: what the detector knows of itself."""
 
 
-def read_result(entry: Entry) -> Result:
+def read_result(entry: Entry) -> CategoryResult:
     """Read the model and its figures.
 
     Raises:
@@ -40,7 +40,7 @@ def read_result(entry: Entry) -> Result:
     paths = entry.paths
     config, figures = read_json(paths.model / "model.json"), read_json(paths.metrics)
     model_digest = folder_digest(paths.model)
-    return Result(
+    return CategoryResult(
         entry=entry,
         model_digest=model_digest,
         metrics={name: value for name, value in figures.items() if not isinstance(value, str)},
@@ -66,7 +66,7 @@ def read_history(path: Path) -> list[dict[str, float]]:
     return records
 
 
-def read_settings(entry: Entry) -> dict[str, str]:
+def read_stage_settings(entry: Entry) -> dict[str, str]:
     """Give the settings of all stages, flat, by dotted name.
 
     dvc.lock knows with which settings each stage truly ran; params.yaml may have been edited since.

@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
-from pipelines.errors import PassingError
+from pipelines.errors import TransientError
 
 EMBEDDED = Path(".local", "mlflow")
 """SQLite and artifacts. For one machine and one place: MLflow writes down absolute paths of artifacts.
@@ -29,7 +29,7 @@ def connect() -> MlflowClient:
     """Give a client of the store; make the embedded one ready where no server is named.
 
     Raises:
-        PassingError: If the server does not answer.
+        TransientError: If the server does not answer.
         ValueError: If it is of another major version or refuses the log-in, or the embedded store cannot be made.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or _embedded()
@@ -85,7 +85,7 @@ def _knock(uri: str) -> None:
         answer = http_request(credentials, "/version", "GET", max_retries=0, timeout=PATIENCE_S)  # type: ignore[no-untyped-call]
     except (OSError, MlflowException) as error:
         reason = getattr(error, "reason", error)
-        raise PassingError(f"{uri}: no MLflow server answers there ({reason}); see MLFLOW_TRACKING_URI") from None
+        raise TransientError(f"{uri}: no MLflow server answers there ({reason}); see MLFLOW_TRACKING_URI") from None
     if answer.status_code in REFUSED:
         raise ValueError(f"{uri}: MLflow refuses the log-in; see MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD")
     theirs, ours = answer.text.strip(), mlflow.__version__

@@ -19,7 +19,7 @@ from pipelines.serving.packaging import artifact_digest, save_served
 from pipelines.tracking import lineage
 from pipelines.tracking.lineage import DVC_LOCK
 from pipelines.tracking.pages import log_page
-from pipelines.tracking.results import Result, read_history, read_json, read_result, read_settings
+from pipelines.tracking.results import CategoryResult, read_history, read_json, read_result, read_stage_settings
 from pipelines.tracking.store import experiment, lock
 from stages.params import PARAMS
 
@@ -55,14 +55,14 @@ def track(client: MlflowClient, entry: Entry, adopt: str | None = None) -> str:
             if run.info.run_id != adopt:
                 # Half a run of a process that was killed: what it lacks cannot be told from what it has.
                 client.delete_run(run.info.run_id)
-        run_id = adopt or start(client, entry)
+        run_id = adopt or start_run(client, entry)
         _log(client, run_id, result)
         client.set_tag(run_id, "mlflow.runName", f"{entry.paths.category}-{result.model_digest[:8]}")
         client.set_terminated(run_id, "FINISHED")
     return run_id
 
 
-def start(client: MlflowClient, entry: Entry) -> str:
+def start_run(client: MlflowClient, entry: Entry) -> str:
     """Open a run for a category."""
     run = client.create_run(
         experiment(client, entry.paths.dataset),
@@ -78,7 +78,7 @@ def find_runs(client: MlflowClient, entry: Entry, key: str) -> list[Run]:
     return list(client.search_runs(where, f"tags.`{KEY}` = '{key}'"))
 
 
-def download(run_id: str, artifact: str, place: str) -> Path | None:
+def download_artifact(run_id: str, artifact: str, place: str) -> Path | None:
     """Fetch a file of a run into a folder; None if it cannot be had."""
     try:
         return Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=artifact, dst_path=place))
@@ -101,7 +101,7 @@ def log_history(client: MlflowClient, run_id: str, records: list[dict[str, float
     return int(fresh[-1]["step"]) if fresh else after
 
 
-def _log(client: MlflowClient, run_id: str, result: Result) -> None:
+def _log(client: MlflowClient, run_id: str, result: CategoryResult) -> None:
     paths = result.entry.paths
     facts = lineage.collect(result.entry)
     # Before the key: a run that has it and is finished counts as whole.
@@ -109,7 +109,7 @@ def _log(client: MlflowClient, run_id: str, result: Result) -> None:
     tags = {KEY: result.key, MODEL: result.model_digest, **result.reasons}
     client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
     _log_lineage(client, run_id, facts)
-    settings = [Param(name, value) for name, value in read_settings(result.entry).items()]
+    settings = [Param(name, value) for name, value in read_stage_settings(result.entry).items()]
     for first in range(0, len(settings), BATCH):
         client.log_batch(run_id, params=settings[first : first + BATCH])
     logged = client.get_metric_history(run_id, "loss_total")
@@ -142,7 +142,7 @@ def _renew_lineage(client: MlflowClient, run: Run, entry: Entry) -> None:
             _log_lineage(client, run.info.run_id, facts)
 
 
-def _figures(result: Result) -> Iterator[tuple[str, float]]:
+def _figures(result: CategoryResult) -> Iterator[tuple[str, float]]:
     paths = result.entry.paths
     yield from ((name, float(value)) for name, value in result.metrics.items() if value is not None)
     for file, prefix in ((paths.benchmark, "benchmark"), (paths.latency, "latency")):
@@ -158,7 +158,7 @@ def _numbers(content: object, name: str) -> Iterator[tuple[str, float]]:
         yield name, float(content)
 
 
-def _log_files(client: MlflowClient, run_id: str, result: Result) -> None:
+def _log_files(client: MlflowClient, run_id: str, result: CategoryResult) -> None:
     # Here, not above: it loads matplotlib, which takes half a second that a result as before does not need.
     from pipelines.tracking.plots import draw_curves  # noqa: PLC0415
 
@@ -192,7 +192,7 @@ def _log_files(client: MlflowClient, run_id: str, result: Result) -> None:
         client.set_tag(run_id, ARTIFACT, artifact_digest(served))
 
 
-def _log_dataset(run_id: str, result: Result, facts: Mapping[str, str]) -> None:
+def _log_dataset(run_id: str, result: CategoryResult, facts: Mapping[str, str]) -> None:
     paths = result.entry.paths
     counts = pd.read_parquet(paths.manifest, columns=["split"])["split"].value_counts()
     source = CodeDatasetSource(tags={"licence": facts["licence"], "url": facts["licence_url"]})

@@ -21,7 +21,7 @@ from ruamel.yaml import YAML
 from diffusionad.data.manifest import manifest_digest, write_manifest
 from diffusionad.detector import Detector, DetectorConfig
 from diffusionad.model import DiffusionAD, ModelConfig
-from pipelines.catalogue import find
+from pipelines.catalogue import find_categories
 from pipelines.digests import file_digest
 from pipelines.tracking import store
 from stages.evaluate.stage import EvaluationConfig, evaluate
@@ -169,7 +169,7 @@ def client(repository):
 @pytest.fixture
 def entry(repository):
     """The only category."""
-    return find("toy", "disc")[0]
+    return find_categories("toy", "disc")[0]
 
 
 @pytest.fixture

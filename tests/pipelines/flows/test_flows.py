@@ -15,7 +15,7 @@ from prefect import flow
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from pipelines.catalogue import find
+from pipelines.catalogue import find_categories
 from pipelines.flows.report import report_comparison, tell
 from pipelines.flows.retraining import retraining
 from pipelines.flows.schedules import deployments
@@ -205,7 +205,7 @@ def test_a_flow_run_links_the_page_of_candidate_and_champion(here, prefect_api, 
 
     @flow
     def say():
-        report_comparison(find("toy", "a")[0], client, run.run_id, before="1", after="2")
+        report_comparison(find_categories("toy", "a")[0], client, run.run_id, before="1", after="2")
 
     say()
 

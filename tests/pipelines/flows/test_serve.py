@@ -13,9 +13,9 @@ import pytest
 pytestmark = pytest.mark.slow
 SEEN = """
 from pathlib import Path
-from pipelines.catalogue import find
+from pipelines.catalogue import find_categories
 from pipelines.changes import look, write_state
-(entry,) = find("plates", "plate")
+(entry,) = find_categories("plates", "plate")
 write_state(entry.key, look(entry, Path.cwd()), Path.cwd())
 """
 """As a retraining leaves it that has just ended."""

@@ -8,8 +8,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 from ruamel.yaml import YAML
 
-from pipelines.catalogue import find
-from pipelines.errors import PassingError
+from pipelines.catalogue import find_categories
+from pipelines.errors import TransientError
 from pipelines.repository.changes import list_source, look, read_state, write_state
 
 FETCH = {"timeout_s": 0.5, "attempts": 1, "wait_s": 0, "max_unpacked_mib": 1, "max_files": 9}
@@ -46,7 +46,7 @@ def source(repository, tmp_path, workshop, monkeypatch):
 
 @pytest.fixture
 def seen(source):
-    return lambda: look(find("toy", "disc")[0], Path.cwd())
+    return lambda: look(find_categories("toy", "disc")[0], Path.cwd())
 
 
 def test_nothing_changed_is_seen_as_nothing(seen):
@@ -159,5 +159,5 @@ def test_a_bucket_without_credentials_is_told_in_one_line(s3, monkeypatch, tmp_p
 def test_a_server_that_does_not_answer_may_do_so_later(s3, monkeypatch, place):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
 
-    with pytest.raises(PassingError, match=f"{place}: no answer"):
+    with pytest.raises(TransientError, match=f"{place}: no answer"):
         list_source(place, "mono", 0.5)
