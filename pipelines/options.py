@@ -1,4 +1,4 @@
-"""What all commands share: which categories are meant, and how something is said."""
+"""What all commands share: finding the categories that are meant, and printing."""
 
 import argparse
 import sys

@@ -1,4 +1,4 @@
-"""Flow `retraining`: has anything changed? If so, train and judge in a worktree of its own. Made to run unattended."""
+"""Flow `retraining`: if anything has changed, train and judge in a worktree of its own. Made to run unattended."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -31,16 +31,16 @@ REMOTE = "origin"
 def retraining(
     dataset: str, category: str | None = None, *, force: bool = False, commit: bool = False, publish: bool = False
 ) -> State[Any]:
-    """Train again what has changed since the last time, and judge what came of it.
+    """Retrain what has changed since the last time, and judge the result.
 
     It works on the last commit, not on the files of the checkout, and leaves the checkout as it is.
 
     Args:
-        dataset: Of params.yaml.
-        category: One of its categories; all of them without it.
-        force: Look at the data again though nothing seems to have changed.
-        commit: Commit dvc.lock on a branch of its own, `retraining/...`.
-        publish: And push that branch to `origin`.
+        dataset: Name of a data set in params.yaml.
+        category: One of its categories; None for all of them.
+        force: Whether to download the data again even if nothing seems to have changed.
+        commit: Whether to commit dvc.lock on a branch of its own, `retraining/...`.
+        publish: Whether to push that branch to `origin` as well; implies `commit`.
     """
     checkout = Path.cwd()
     name = f"{dataset}-{category}" if category else dataset
@@ -84,11 +84,11 @@ def _retrain(
     with workspace(name, checkout) as folder, contextlib.chdir(folder):
         for state in last.values():
             carry_over(state.stages if state else {}, folder)
-        # DVC does not see what lies at the source: it is told which downloads to repeat.
+        # DVC does not look at the source: it is told which downloads to repeat.
         downloads = frozenset(f"download@{key}" for key in changed if force or _is_other_data(now[key], last[key]))
         entries = find_categories(*_names(entries, name))
         trained = run_training(entries, config, downloads)
-        # First: a champion whose data and model nobody else can have would be half a promotion.
+        # Before judging: a champion whose data and model nobody else can fetch would be half a promotion.
         if config.push and has_remote(folder):
             run_with_retries(_push, "push", config.retry_wait_s, folder, config.stage_timeout_s)
         result = judge_training(entries, config, trained)
@@ -109,7 +109,7 @@ def _is_other_data(now: SourceState, last: SourceState | None) -> bool:
 
 
 def _push(folder: Path, timeout_s: float) -> None:
-    """Bring data and models to where others find them."""
+    """Push data and models to DVC's remote, where others can fetch them."""
     stream_dvc(folder, get_run_logger().info, timeout_s, "--wait-for-lock", "push")
 
 
@@ -124,10 +124,10 @@ def _commit(name: str, result: TrainingOutcome, folder: Path, *, publish: bool) 
 
 @contextlib.contextmanager
 def _alone(entries: Sequence[Entry], checkout: Path) -> Iterator[None]:
-    """Keep other retrainings of the same categories out; a lock of a process that died is none.
+    """Keep other retrainings of the same categories out. The lock of a process that died does not count.
 
     Raises:
-        ValueError: If one is under way.
+        ValueError: If another retraining is under way.
     """
     (checkout / STATES).mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:

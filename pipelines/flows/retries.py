@@ -1,7 +1,6 @@
-"""Tasks that Prefect tries again after a while, if what went wrong may pass (`TransientError`); nothing else.
+"""Tasks that Prefect runs again after a while, but only if they failed with a `TransientError`.
 
-A task of these returns the state of a failure rather than raise, because a traceback would say nothing more than the
-error's one line.
+Such a task returns a failed state rather than raise, because a traceback would say no more than the error's one line.
 """
 
 import functools
@@ -23,7 +22,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 ERRORS = (ValueError, OSError, MlflowException, sqlalchemy.exc.SQLAlchemyError, Timeout, subprocess.SubprocessError)
-"""What a user or a server can cause. Anything else is a fault of ours and keeps its traceback."""
+"""What a user or a server can cause. Anything else is a bug and keeps its traceback."""
 TRANSIENT = "Transient"
 """Name of a failed state that another attempt may mend."""
 
@@ -32,10 +31,10 @@ def with_retries(function: Callable[P, R], name: str, run_name: str, wait_s: Seq
     """Make a task of a function.
 
     Args:
-        function: Its body.
-        name: Of the task.
-        run_name: Of one run of it; parameters in braces.
-        wait_s: Before each further attempt; a little more or less, so that many do not come back at once.
+        function: Body of the task.
+        name: Name of the task.
+        run_name: Name of a run of the task; parameters of `function` in braces are filled in.
+        wait_s: Pauses before each further attempt, s; varied a little, so that many tasks do not come back at once.
     """
 
     @functools.wraps(function)
@@ -76,7 +75,7 @@ def run_with_retries(
 
 
 def one_line(error: Exception) -> str:
-    """Say an error in one line."""
+    """Return the message of an error as one line."""
     return " ".join(str(error).split())[:2000] or type(error).__name__
 
 

@@ -1,4 +1,4 @@
-"""Flow `scoring`: the images of a folder or a prefix through the champion, each once; and have its scores drifted?"""
+"""Flow `scoring`: score the images of a folder or prefix with the champion, each once, and look for drift."""
 
 import json
 import os
@@ -38,7 +38,7 @@ from stages.params import read_section
 
 OUT = Path(".local", "scores")
 DRIFT_EVENT = "diffusionad.drifted"
-"""The event on which an automation retrains."""
+"""The event that starts a retraining, by an automation."""
 
 
 @flow(name="scoring", flow_run_name=run_name)
@@ -46,10 +46,10 @@ def scoring(dataset: str, category: str, source: str, out: str | None = None) ->
     """Score the images that the champion of a category has not scored yet.
 
     Args:
-        dataset: Of params.yaml.
+        dataset: Name of a data set in params.yaml.
         category: One of its categories.
         source: Folder or s3://BUCKET/PREFIX.
-        out: Folder for the results; `.local/scores/MODEL` without it. They stand below `version=N`.
+        out: Folder for the results, which go below `version=N`; None for `.local/scores/MODEL`.
     """
     try:
         (entry,) = find_categories(dataset, category)
@@ -117,7 +117,7 @@ def _batch(request: Path, timeout_s: float) -> None:
 
 
 def _reference(client: MlflowClient, entry: Entry, version: str) -> NDArray[np.float64]:
-    """The scores of the normal test images, from the run that the version comes from."""
+    """Return the scores of the normal test images, from the run that the version comes from."""
     run_id = registry.run_of(registry.get_version(client, entry.model_name, version))
     artifact = f"evaluation/{entry.paths.scores.name}"
     with tempfile.TemporaryDirectory() as place:
@@ -141,7 +141,7 @@ def _record(
         "errors": int(table["error"].notna().sum()),
         "drift": drift._asdict(),
     }
-    write_json(folder / "_drift.json", content)  # readers of Parquet data sets pass over the underscore
+    write_json(folder / "_drift.json", content)  # readers of Parquet data sets skip names with an underscore
     create_table_artifact([{"of": name, "value": json.dumps(value)} for name, value in content.items()], "scores")
     if drift.drifted:
         text = f"distance {drift.distance:.2f} over the last {drift.images} images, version {version}"

@@ -1,4 +1,4 @@
-"""DVC's graph as Prefect tasks: one task a stage, started when what it needs is done."""
+"""DVC's graph as Prefect tasks: one task per stage, started when the stages that it needs are done."""
 
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -18,16 +18,16 @@ FUTURE = PrefectFuture[Any]
 
 
 class Done(NamedTuple):
-    """What came of the stages."""
+    """The outcome of all stages."""
 
     outcomes: dict[str, StageOutcome]
-    """By stage, in the order in which they ended."""
+    """What DVC did with each stage, in the order in which they ended."""
     runs: dict[str, str]
-    """MLflow runs that followed a training, by key of the category."""
+    """Ids of the MLflow runs that followed a training, by key of the category."""
 
 
 class StagesError(ValueError):
-    """Stages failed; names each with its reason."""
+    """Stages failed; the message names each with its reason."""
 
 
 def run_stages(
@@ -40,15 +40,15 @@ def run_stages(
 ) -> Done:
     """Bring the stages of the current folder up to date.
 
-    A stage that fails keeps those that need it from running, and no others.
+    If a stage fails, the stages that need it do not run; all others do.
 
     Args:
-        needs: What each stage needs (`dvc_index.stage_graph`).
-        changed: Stages that DVC runs or restores, and after them those that need them (`dvc.changed_stages`).
+        needs: The stages that each stage needs (`dvc_index.stage_graph`).
+        changed: Stages that DVC has to run or restore (`dvc.changed_stages`); stages that need them follow. None: all.
         entries: Categories whose training is followed.
-        client: Of the store that their losses go to.
-        config: How many at once, how long, how often.
-        force: Stages that run though DVC sees no change.
+        client: Client of the store that their losses go to.
+        config: Section `orchestration`.
+        force: Stages that run even if DVC sees no change.
 
     Raises:
         StagesError: If stages failed.
@@ -75,7 +75,7 @@ def run_stages(
         if not running:
             break
         future = next(as_completed(list(running)))
-        # The server hears of the end a little later; the future itself knows.
+        # The future knows that it has ended a little before the server does.
         future.wait()
         stage = running.pop(future)
         if future.state.is_completed():
@@ -107,7 +107,7 @@ def _run_stage(
     is_stale: bool,
     force: bool,
 ) -> tuple[StageOutcome, str | None]:
-    """What DVC did, and the run that followed the training."""
+    """Return what DVC did, and the id of the run that followed the training, if there was one."""
     if not is_stale:
         return "unchanged", None
     say, timeout_s = get_run_logger().info, config.stage_timeout_s

@@ -1,4 +1,4 @@
-"""Flow `training`: stages -> run -> version -> gate -> champion or report, in the current folder."""
+"""Flow `training`: stages -> MLflow run -> registered version -> gate -> champion or report, in the current folder."""
 
 import subprocess
 import sys
@@ -43,28 +43,28 @@ from stages.params import PARAMS
 
 CHECKED = Path(".local", "settings-checked")
 LAST = ("evaluate", "benchmark")
-"""The stages that nothing else needs."""
+"""The stages that no other stage needs."""
 
 
 class Trained(NamedTuple):
-    """What a training hands to its judge."""
+    """What `run_training` hands to `judge_training`."""
 
     client: MlflowClient
     rules: PromotionConfig
     runs: dict[str, str]
-    """MLflow runs that followed a training, by key of the category."""
+    """Ids of the MLflow runs that followed a training, by key of the category."""
 
 
 class TrainingOutcome(NamedTuple):
-    """What came of a training."""
+    """The registered versions and the gate's decision."""
 
     versions: dict[str, str]
-    """Of the registered model of each category."""
+    """Version number by name of the registered model."""
     decision: Decision | None
-    """None if every model is its champion's."""
+    """None if every model is identical to its champion."""
 
     def summary(self) -> str:
-        """One line."""
+        """Return the outcome in one line."""
         names = ", ".join(f"{name} version {version}" for name, version in self.versions.items())
         if self.decision is None:
             return f"nothing new: {names} as before"
@@ -73,11 +73,11 @@ class TrainingOutcome(NamedTuple):
 
 @flow(name="training", flow_run_name=run_name)
 def training(dataset: str, category: str | None = None) -> State[Any]:
-    """Bring a data set, or one category of it, up to date in the current folder, and judge what came of it.
+    """Bring a data set, or one category of it, up to date in the current folder, and judge the result.
 
     Args:
-        dataset: Of params.yaml.
-        category: One of its categories; all of them without it.
+        dataset: Name of a data set in params.yaml.
+        category: One of its categories; None for all of them.
     """
     try:
         entries, config = find_categories(dataset, category), read_orchestration()
@@ -92,18 +92,18 @@ def training(dataset: str, category: str | None = None) -> State[Any]:
 
 
 def run_training(entries: Sequence[Entry], config: OrchestrationConfig, force: frozenset[str] = frozenset()) -> Trained:
-    """Check settings and store, then run stages.
+    """Check the settings and the store, then run the stages.
 
     Args:
-        entries: Categories.
+        entries: The categories to train.
         config: Section `orchestration`.
-        force: DVC stages that run though nothing changed.
+        force: DVC stages that run even if nothing changed.
 
     Raises:
-        ValueError: If settings, the store or a stage fail.
+        ValueError: If the settings are wrong, the store does not answer, or a stage fails.
     """
     rules, targets = read_rules(), [f"{stage}@{entry.key}" for entry in entries for stage in LAST]
-    # DVC takes seconds to look at its stages: once for all of them, and beside what else is looked at first.
+    # DVC takes seconds to check its stages: done once for all of them, while the settings are checked.
     with ThreadPoolExecutor(1) as aside:
         looking = aside.submit(changed_stages, *targets)
         run_with_retries(check_settings, "check settings", ())
@@ -119,12 +119,12 @@ def judge_training(entries: Sequence[Entry], config: OrchestrationConfig, traine
     """Track and register what the stages left, judge it, and promote or report.
 
     Args:
-        entries: Promoted together or not at all.
+        entries: The categories, promoted all together or not at all.
         config: Section `orchestration`.
-        trained: Of the same categories.
+        trained: Result of `run_training` for the same categories.
 
     Raises:
-        ValueError: If the store or the gate fail.
+        ValueError: If the store fails or the gate cannot judge.
     """
     client = trained.client
     versions = {
@@ -147,27 +147,27 @@ def judge_training(entries: Sequence[Entry], config: OrchestrationConfig, traine
 
 
 def final_state(result: TrainingOutcome) -> State[Any]:
-    """Name the end of a flow after the decision; a refusal is no failure of the flow."""
+    """Name the final state of a flow after the decision; a refusal is not a failure of the flow."""
     refused = result.decision is not None and not result.decision.promote
     return Completed(name=REFUSED if refused else "Completed", message=result.summary())
 
 
 def failed(error: Exception) -> State[Any]:
-    """Say in one line what went wrong. Returned, not raised: a traceback would say nothing more."""
+    """Log an error in one line and return the failed state. Not raised: a traceback would add nothing."""
     line = one_line(error)
     get_run_logger().error(line)
     return Failed(message=line)
 
 
 def check_settings() -> None:
-    """Read every section of params.yaml, before hours of training end at a typo in `evaluation`.
+    """Read every section of params.yaml, so that hours of training do not end at a typo in `evaluation`.
 
     Raises:
-        ValueError: If something is wrong; a line each.
+        ValueError: If a setting is wrong; one line for each.
     """
     code = [folder_digest(Path(room)) for room in ("diffusionad", "stages")]
     digest = text_digest(" ".join([file_digest(PARAMS), *code]))
-    # It loads all that stages load, which takes seconds: what was found sound is not asked again.
+    # The check loads everything that the stages load, which takes seconds: settings that passed are not checked again.
     if CHECKED.is_file() and CHECKED.read_text() == digest:
         return
     done = subprocess.run([sys.executable, "-m", "stages.tools.check"], capture_output=True, text=True, check=False)
@@ -178,7 +178,7 @@ def check_settings() -> None:
 
 
 def register_and_report(client: MlflowClient, entry: Entry, run_id: str | None) -> str:
-    """Log what the stages left and make it a version; show its run and pictures."""
+    """Log what the stages left, register it as a version, show its run and pictures, and return the version."""
     track(client, entry, run_id)
     version, is_new = registry.register(client, entry)
     get_run_logger().info("%s: version %s%s", entry.model_name, version, "" if is_new else ", as before")

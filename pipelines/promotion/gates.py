@@ -1,7 +1,7 @@
-"""The promotion gate: may these candidates take the place of the champions? Pure: evidence in, decision out.
+"""The promotion gate: may these candidates replace the champions? A pure function from evidence to decision.
 
-Every rule is written so that it holds only if the good case is shown. A comparison with NaN is false, a missing figure
-is no figure, so both refuse.
+Every rule passes only if the evidence shows the good case. A comparison with NaN is false, and a missing figure reaches
+no limit, so both refuse.
 """
 
 import math
@@ -23,38 +23,40 @@ Figure = Literal[
     "synthetic_pixel_pro",
     "synthetic_pixel_ap",
 ]
-"""A figure of metrics.json in [0, 1], higher is better."""
+"""A figure of metrics.json, in [0, 1]; higher is better."""
 
 FIGURES: tuple[Figure, ...] = get_args(Figure)
 LINEAGE = ("git.commit", "git.dirty", "dvc_status", "dvc_lock", "manifest", "params", "environment")
-"""Facts without which a version cannot be made again."""
+"""Facts without which a version cannot be rebuilt."""
 
 
 class Floor(Section):
-    """The least that a figure must reach."""
+    """The least values that a figure must reach."""
 
-    mean: float = Field(ge=0, le=1, description="of the mean over the categories that are promoted together")
-    worst: float = Field(ge=0, le=1, description="of each category")
+    mean: float = Field(ge=0, le=1, description="least mean over the categories that are promoted together")
+    worst: float = Field(ge=0, le=1, description="least value of each category")
 
 
 class GateConfig(Section):
-    """What a candidate must show: section `promotion` of params.yaml, as it holds for one category."""
+    """What a candidate must show: section `promotion` of params.yaml, resolved for one category."""
 
     floors: dict[Figure, Floor | None] = Field(description="null: this figure has no floor")
-    read_as: Literal["estimate", "lower_bound"] = Field(description="which end of the figure is held against its floor")
+    read_as: Literal["estimate", "lower_bound"] = Field(
+        description="which value of a figure is compared with its floor"
+    )
     max_regression: dict[Figure, Annotated[float, Field(ge=0, le=1)] | None] = Field(
         description="how far the lower 95 % bound of candidate minus champion, on the same images, may lie below zero"
     )
     max_disagreement: float = Field(
-        ge=0, description="how far a figure of the registered artifact may be from the one that its run states"
+        ge=0, description="largest difference between a figure of the registered artifact and the one its run states"
     )
     latency_ms: float | None = Field(
-        gt=0, description="budget of the median time of an image, measured now; null: none"
+        gt=0, description="largest median time per image, measured now, ms; null: no limit"
     )
-    latency_ratio: float = Field(gt=0, description="median time of the candidate over that of the champion, at most")
-    size_mib: float = Field(gt=0, description="budget of the weights")
-    allow_warnings: bool = Field(description="whether a data contract with warnings is clean enough")
-    require_clean_tree: bool = Field(description="whether uncommitted changes refuse")
+    latency_ratio: float = Field(gt=0, description="largest median time of the candidate over that of the champion")
+    size_mib: float = Field(gt=0, description="largest size of the weights, MiB")
+    allow_warnings: bool = Field(description="whether a data contract with warnings passes")
+    require_clean_tree: bool = Field(description="whether uncommitted changes lead to a refusal")
 
 
 class ChampionEvidence(NamedTuple):
@@ -62,52 +64,54 @@ class ChampionEvidence(NamedTuple):
 
     version: str
     manifest: str
-    """Digest of the manifest that it was scored on, just now."""
+    """Digest of the manifest that the champion was scored on just now."""
     lower_bounds: Mapping[str, float]
-    """By figure: lower 95 % bound of candidate minus champion over the same resamples."""
+    """Lower 95 % bound of candidate minus champion over the same resamples, by figure."""
     latency_ratio: float
-    """Median time of the candidate over that of the champion, raced turn by turn in one process."""
+    """Median time of the candidate over that of the champion, timed in turn in one process."""
     leaked: int | None
-    """Test images in its training set; None if that set is unknown."""
+    """Number of test images in the champion's training set; None if that set is unknown."""
 
 
 class GateEvidence(NamedTuple):
-    """All that the gate knows of one category. What could not be found out is None, NaN or missing."""
+    """All that the gate knows of one category. What could not be determined is None, NaN or missing."""
 
     version: str
     digest: str
-    """Of the artifact as it lies in the registry now."""
+    """Digest of the artifact that is in the registry now."""
     registered_digest: str | None
-    """Of the artifact as it was registered."""
+    """Digest of the artifact when it was registered."""
     manifest: str
     """Digest of the manifest whose test rows were scored."""
     figures: Mapping[str, float | None]
-    """Of the artifact, scored just now; with `_low`."""
+    """Figures of the artifact, measured just now; lower bounds have the suffix `_low`."""
     stated: Mapping[str, float | None]
-    """The same as the run states them."""
+    """The same figures as the run states them."""
     leaked: int | None
-    """Test images in the candidate's training set; None if that set is unknown."""
+    """Number of test images in the candidate's training set; None if that set is unknown."""
     latency_ms: float
+    """Median time per image, ms."""
     size_mib: float
+    """Size of the weights, MiB."""
     violations: Mapping[str, int] | None
-    """Rules of the data contract that are `broken` and `warned`; None without a report."""
+    """Number of rules of the data contract that are `broken` and `warned`; None without a report."""
     lineage: Mapping[str, str]
     champion: ChampionEvidence | None
     """None if the category has none yet."""
 
 
 def decide(configs: Mapping[str, GateConfig], evidence: Mapping[str, GateEvidence]) -> Decision:
-    """Hold each category against its rules, and the mean over all against theirs.
+    """Check each category against its rules, and the mean over all categories against the floors for it.
 
     Args:
-        configs: What each category must show, by its name.
-        evidence: What was found, by the same names.
+        configs: Rules of each category, by its name.
+        evidence: Evidence for each category, by the same names.
 
     Returns:
-        Every rule with its values and verdict; promote only if all hold, and only all categories together.
+        Every rule with its values and verdict. Categories are promoted together, and only if all rules pass.
 
     Raises:
-        ValueError: If there is no category, or configs and evidence are of different ones.
+        ValueError: If there is no category, or configs and evidence name different ones.
     """
     if not evidence or set(configs) != set(evidence):
         raise ValueError(f"expected evidence for each of {sorted(configs)}, got it for {sorted(evidence)}")
@@ -199,7 +203,7 @@ def _judge_cost(config: GateConfig, facts: GateEvidence) -> Iterator[Check]:
 
 
 def _judge_mean(configs: Mapping[str, GateConfig], evidence: Mapping[str, GateEvidence]) -> Iterator[Check]:
-    # Settings may differ by category; of the floors of the mean, the highest holds.
+    # Settings may differ between categories; the highest of their floors for the mean counts.
     for figure in sorted({name for config in configs.values() for name, floor in config.floors.items() if floor}):
         judged = [name for name, config in configs.items() if config.floors.get(figure)]
         floor = max(f.mean for name in judged if (f := configs[name].floors[figure]) is not None)
@@ -214,5 +218,5 @@ def _read(config: GateConfig, facts: GateEvidence, figure: str) -> float | None:
 
 
 def _within(value: float | None, least: float) -> bool:
-    """Whether a figure, or the difference of two, is a number that reaches `least` and can be one (at most 1)."""
+    """Whether a figure, or the difference of two, reaches `least` and does not exceed 1, its largest possible value."""
     return value is not None and least <= value <= 1

@@ -1,4 +1,4 @@
-"""From registered versions to a verdict: gather the evidence, decide, write the decision down, obey it."""
+"""From registered versions to a verdict: gather the evidence, decide, record the decision, carry it out."""
 
 import tempfile
 from collections.abc import Sequence
@@ -32,12 +32,12 @@ class Contest(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What came of a promotion."""
+    """The outcome of a promotion."""
 
     decision: Decision | None
     """None if there was nothing new."""
     contests: tuple[Contest, ...] = ()
-    """What was judged; where there was a champion, a page of the candidate's run shows both."""
+    """The contests that were judged; where there was a champion, a page of the candidate's run compares the two."""
     events: tuple[Event, ...] = ()
     """Changes of champion."""
 
@@ -46,10 +46,10 @@ def promote(client: MlflowClient, entries: Sequence[Entry], rules: PromotionConf
     """Judge a version of each category, and promote all of them or none.
 
     Args:
-        client: Of the store.
+        client: Client of the store.
         entries: Categories that are promoted together.
         rules: Section `promotion`.
-        version: To judge; None for the newest of each category.
+        version: Number or alias of the version to judge; None for the newest of each category.
 
     Raises:
         ValueError: If there is no version, an artifact is missing, altered or of another category, or scoring fails.
@@ -70,10 +70,10 @@ def promote(client: MlflowClient, entries: Sequence[Entry], rules: PromotionConf
 
 
 def gather(client: MlflowClient, contest: Contest, scoring: ScoringConfig) -> GateEvidence:
-    """Find out all that the gate asks about one category.
+    """Collect all the evidence that the gate needs for one category.
 
     Raises:
-        ValueError: As promote.
+        ValueError: Same as `promote`.
     """
     entry, name = contest.entry, contest.entry.model_name
     version = registry.get_version(client, name, contest.candidate)
@@ -101,7 +101,7 @@ def gather(client: MlflowClient, contest: Contest, scoring: ScoringConfig) -> Ga
         )
     return GateEvidence(
         version=contest.candidate,
-        # `fetch` has held what lies in the registry against the tag.
+        # `fetch_artifact` has checked the artifact against this tag.
         digest=version.tags[ARTIFACT],
         registered_digest=client.get_run(registry.run_of(version)).data.tags.get(ARTIFACT),
         manifest=manifest_digest(entry.paths.manifest),
@@ -139,7 +139,7 @@ def _check_category(entry: Entry, folder: Path) -> None:
 
 
 def _leaked(client: MlflowClient, entry: Entry, version: str) -> int | None:
-    """Count the test images of today that the version was trained or validated on; None if that is unknown."""
+    """Count the current test images that the version was trained or validated on; None if that is unknown."""
     run_id = registry.run_of(registry.get_version(client, entry.model_name, version))
     with tempfile.TemporaryDirectory() as place:
         file = download_artifact(run_id, f"data/{entry.paths.manifest.name}", place)

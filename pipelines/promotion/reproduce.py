@@ -1,4 +1,4 @@
-"""From the number of a version alone: its commit and its data in a fresh folder, trained again, and compared."""
+"""Rebuild a version from nothing but its number: check out its commit and data, train again, compare the models."""
 
 import shutil
 import subprocess
@@ -17,34 +17,35 @@ from stages.paths import CategoryPaths
 
 
 class Reproduction(NamedTuple):
-    """What came of it."""
+    """The digests of a registered model and of the one that was rebuilt."""
 
     version: str
+    """Number of the version."""
     registered: str
-    """Digest of the model as registered."""
-    again: str
-    """Digest of the model made again."""
+    """Digest of the registered model."""
+    rebuilt: str
+    """Digest of the rebuilt model."""
 
     @property
     def is_same(self) -> bool:
         """Whether both are the same bytes."""
-        return self.again == self.registered
+        return self.rebuilt == self.registered
 
 
 def reproduce(client: MlflowClient, name: str, version: str, folder: Path, repository: Path) -> Reproduction:
-    """Check out a version's commit into `folder`, lay its dvc.lock over it, train again, compare the model.
+    """Check out a version's commit into `folder`, put its dvc.lock there, train again, and compare the models.
 
-    Data come from the cache of DVC; those that it lacks are made again. The training is never taken from it.
+    Data come from DVC's cache, and are made again if it lacks them. The training is always run.
 
     Args:
-        client: Of the store.
-        name: Of the registered model.
-        version: Number or alias.
-        folder: New; stays for a look.
-        repository: Clone to take commit and cache from.
+        client: Client of the store.
+        name: Name of the registered model.
+        version: Number or alias of the version.
+        folder: New folder to work in; it is kept for inspection.
+        repository: Clone that has the commit and the cache.
 
     Raises:
-        ValueError: If the version's lineage does not suffice, the folder is not empty, or a step fails.
+        ValueError: If the version's lineage is incomplete, the folder is not empty, or a step fails.
     """
     found = get_version(client, name, version)
     tags = found.tags
@@ -58,7 +59,7 @@ def reproduce(client: MlflowClient, name: str, version: str, folder: Path, repos
     _git("clone", "--quiet", "--no-checkout", str(repository), str(folder))
     _git("-C", str(folder), "checkout", "--quiet", tags["git.commit"])
     _lay_lock(run_of(found), folder / DVC_LOCK, tags["dvc_lock"])
-    # Shared, so that data need not be fetched again; the clone's own .dvc/config says where it is.
+    # The cache is shared, so that data need not be fetched again.
     run_dvc(folder, "cache", "dir", "--local", str((repository / ".dvc" / "cache").absolute()))
     key = tags["key"]
     run_dvc(folder, "checkout", "--allow-missing", "--with-deps", f"train@{key}")

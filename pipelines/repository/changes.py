@@ -1,4 +1,4 @@
-"""Has anything changed since the last retraining? Answered from listings and git, without reading an image."""
+"""Has anything changed since the last retraining? Listings and git answer that; no image is read."""
 
 import json
 import os
@@ -25,21 +25,21 @@ from stages.params import PARAMS, read_section
 
 STATES = Path(".local", "retraining")
 CODE = ("diffusionad", "stages", "dvc.yaml", str(PARAMS))
-"""What decides a result beside the data, as far as git knows it."""
+"""The code and settings in git that decide a result, beside the data."""
 
 
 class SourceState(NamedTuple):
-    """What a retraining looked at."""
+    """The data, code and settings that a retraining started from."""
 
     data: str
     """Digest of the listing of the source."""
     code: str
     """Digest of the committed code and settings."""
     stages: dict[str, Any]
-    """What dvc.lock said of the category when it was done; {} before."""
+    """Entries of the category in dvc.lock when the retraining ended; {} until then."""
 
     def differs(self, last: "SourceState | None") -> tuple[str, ...]:
-        """Name what is not as it was."""
+        """Name what has changed since `last`."""
         if last is None:
             return ("first retraining",)
         parts = {"data": self.data != last.data, "code or settings": self.code != last.code}
@@ -47,11 +47,11 @@ class SourceState(NamedTuple):
 
 
 def look(entry: Entry, folder: Path) -> SourceState:
-    """Look at the source of a category and at the commit of a checkout.
+    """Look up the current state of a category's source and of a checkout's last commit.
 
     Raises:
         TransientError: If a server does not answer.
-        ValueError: If no place has the data, or the folder is no git repository with a commit.
+        ValueError: If no source has the data, or the folder is not a git repository with a commit.
     """
     dataset = read_section(DatasetConfig, f"datasets.{entry.paths.dataset}", folder / PARAMS)
     fetch = read_section(FetchConfig, "download.fetch", folder / PARAMS)
@@ -74,13 +74,13 @@ def look(entry: Entry, folder: Path) -> SourceState:
 
 
 def list_source(place: str, category: str, timeout_s: float) -> dict[str, str]:
-    """Return the version of each file of a source by its name: size and time, ETag, or release; {} if it is not there.
+    """Return the version of each file of a source by its name: size and time, ETag, or release; {} if it has none.
 
-    Where a source holds several categories, only one of them and what they share.
+    Of a source with several categories, only the files of the named one and those that all share are listed.
 
     Raises:
         TransientError: If a server does not answer.
-        ValueError: If it may not be read.
+        ValueError: If the source may not be read.
     """
     if place.startswith("package:"):
         name = place.removeprefix("package:")
@@ -97,7 +97,7 @@ def list_source(place: str, category: str, timeout_s: float) -> dict[str, str]:
 
 
 def list_folder(path: Path) -> dict[str, str]:
-    """Return size and time of each file of a folder, or of the archives of its name."""
+    """Return size and modification time of each file of a folder; without the folder, of the archives of its name."""
     if path.is_dir():
         files = [(file, file.relative_to(path).as_posix()) for file in path.rglob("*") if file.is_file()]
     else:
@@ -127,18 +127,18 @@ def list_bucket(url: str, timeout_s: float) -> dict[str, str]:
 
 
 def read_state(key: str, folder: Path) -> SourceState | None:
-    """Return what the last retraining of a category looked at; None before the first."""
+    """Return the state that the last retraining of a category started from; None before the first."""
     file = folder / STATES / f"{key}.json"
     return SourceState(**json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
 
 
 def write_state(key: str, state: SourceState, folder: Path) -> None:
-    """Keep what a retraining looked at, once it has ended well."""
+    """Store the state that a retraining started from, once it has succeeded."""
     write_json(folder / STATES / f"{key}.json", state._asdict())
 
 
 def locked_stages(key: str, folder: Path) -> dict[str, Any]:
-    """Return what dvc.lock says of the stages of a category."""
+    """Return the entries of a category's stages in dvc.lock."""
     file = folder / "dvc.lock"
     stages = YAML(typ="safe").load(file)["stages"] if file.is_file() else {}
     return {name: content for name, content in stages.items() if name.endswith(f"@{key}")}
@@ -162,5 +162,6 @@ def _code(folder: Path) -> str:
     command = ["git", "rev-parse", *(f"HEAD:{name}" for name in CODE)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise ValueError(f"{folder}: a retraining works on what is committed, and git knows no commit of {CODE} here")
+        needed = ", ".join(CODE)
+        raise ValueError(f"{folder}: a retraining works on committed code, and git has no commit of {needed} here")
     return text_digest(done.stdout)

@@ -13,7 +13,7 @@ from pipelines.errors import TransientError
 from pipelines.processes import stream
 
 StageOutcome = Literal["ran", "restored", "unchanged"]
-"""What DVC did about a stage: ran it, took its outs from the cache, or found nothing changed."""
+"""What DVC did with a stage: ran it, took its outputs from the cache, or found nothing changed."""
 
 LATER = (
     "no answer (",
@@ -45,10 +45,10 @@ def stream_dvc(folder: Path, say: Callable[[str], None], timeout_s: float, *argu
     """Run a command of DVC for a flow.
 
     Args:
-        folder: Where.
-        say: Gets each line of its output as it comes.
-        timeout_s: After which it is stopped.
-        arguments: Of DVC.
+        folder: Root of the checkout.
+        say: Called with each line of output as it comes.
+        timeout_s: Time limit, s; the command is then stopped.
+        arguments: Command and options for DVC.
 
     Returns:
         The last lines of its output.
@@ -72,17 +72,18 @@ def stream_dvc(folder: Path, say: Callable[[str], None], timeout_s: float, *argu
 def reproduce_stage(
     stage: str, folder: Path, say: Callable[[str], None], timeout_s: float, *, force: bool = False
 ) -> StageOutcome:
-    """Bring one stage up to date; those before it are.
+    """Bring one stage up to date; the stages before it must be up to date already.
 
     Args:
-        stage: As in `dvc dag`: `train@elpv-mono`.
+        stage: Name of the stage as `dvc dag` shows it, such as `train@elpv-mono`.
         folder: Root of the checkout.
-        say: Gets each line of output as it comes.
-        timeout_s: After which it is stopped.
-        force: Run it though nothing changed.
+        say: Called with each line of output as it comes.
+        timeout_s: Time limit, s; the stage is then stopped.
+        force: Whether to run the stage even if nothing changed.
 
     Raises:
-        TransientError, ValueError: As stream_dvc.
+        TransientError: Same as `stream_dvc`.
+        ValueError: Same as `stream_dvc`.
     """
     said: list[str] = []
 
@@ -90,7 +91,7 @@ def reproduce_stage(
         said.append(line)
         say(line)
 
-    # The flag belongs before `repro`: without it a second process gives up on the lock after three seconds.
+    # --wait-for-lock belongs before `repro`; without it, a second process gives up on the lock after three seconds.
     options = ["--single-item", *(["--force"] if force else [])]
     stream_dvc(folder, hear, timeout_s, "--wait-for-lock", "repro", *options, stage)
     if any(re.match(rf"Running stage '{re.escape(stage)}'", line) for line in said):
@@ -99,9 +100,10 @@ def reproduce_stage(
 
 
 def changed_stages(*targets: str) -> list[str] | None:
-    """List the stages, of targets and those before them, whose code, settings, data or outs are not those of dvc.lock.
+    """List those of `targets` and the stages before them whose code, settings, data or outputs differ from dvc.lock.
 
-    None if that cannot be told: no DVC repository here, or no such stage.
+    Returns:
+        The names of the stages; None if this is no DVC repository, or one of the stages does not exist.
     """
     # Another process may hold DVC's lock for a moment.
     command = _command("--wait-for-lock", "status", "--json", "--with-deps", *targets)
@@ -114,12 +116,12 @@ def _command(*arguments: str) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    # A fresh clone has no environment of its own: its stages run on this one, with the code of the clone.
+    # A fresh clone has no environment of its own: its stages run in this one, with the code of the clone.
     return os.environ | {"STAGE_PYTHON": sys.executable, "DVC_NO_ANALYTICS": "1"}
 
 
 def _reason(lines: tuple[str, ...]) -> str:
-    """The line of the stage, if it says `error: ...`, else the one of DVC."""
+    """The last line `error: ...` of a stage; without one, the last `ERROR: ...` of DVC."""
     ours = [line for line in lines if line.startswith("error: ")]
     theirs = [line for line in lines if line.startswith("ERROR: ")]
     found = (ours or theirs or [line for line in lines if line.strip()] or ["no reason given"])[-1]

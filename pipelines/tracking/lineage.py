@@ -1,4 +1,4 @@
-"""Where a model comes from: code, data, settings, environment, licence. Facts that cannot be had are ""."""
+"""Where a model comes from: code, data, settings, environment, licence. A fact that cannot be determined is ""."""
 
 import functools
 import platform
@@ -14,11 +14,11 @@ from pipelines.repository.dvc import changed_stages
 from stages.params import PARAMS
 
 DVC_LOCK = Path("dvc.lock")
-"""What `dvc repro` writes: a result. It is kept with the run, so it need not be committed."""
+"""Written by `dvc repro`, so it is a result. It is kept with the run and need not be committed."""
 CURRENT = "current"
 
 LICENCE = ("licence", "licence_url", "non_commercial")
-"""Of the data, as the manifest has them."""
+"""Facts about the licence of the data, which the manifest holds."""
 
 
 def is_clean(facts: Mapping[str, str]) -> bool:
@@ -27,7 +27,7 @@ def is_clean(facts: Mapping[str, str]) -> bool:
 
 
 def collect(entry: Entry) -> dict[str, str]:
-    """Gather the lineage of what lies in the current folder.
+    """Collect the lineage of a category's result in the current folder.
 
     Returns:
         git.commit; git.dirty ("true" if a tracked or new file but dvc.lock is not committed, "false", or "" outside
@@ -57,7 +57,7 @@ def collect(entry: Entry) -> dict[str, str]:
 
 @functools.cache
 def environment() -> str:
-    """Name Python, the kind of machine and each installed package with its version, a line each."""
+    """Return Python's version, the kind of machine and each installed package with its version, one line for each."""
     packages = {f"{package.metadata['Name'].lower()}=={package.version}" for package in metadata.distributions()}
     return (
         "\n".join([f"python=={platform.python_version()}", f"machine=={platform.machine()}", *sorted(packages)]) + "\n"

@@ -1,4 +1,4 @@
-"""What the stages left of one category, read back: the source of every run and version."""
+"""Read what the stages left for one category: the source of every run and version."""
 
 import json
 from collections.abc import Mapping
@@ -26,16 +26,16 @@ class CategoryResult(NamedTuple):
     reasons: Mapping[str, str]
     """Why figures are missing."""
     key: str
-    """The same for the same model and the same figures."""
+    """Digest of category, model and figures: equal keys mean the same result."""
     config: Mapping[str, Any]
-    """model.json: what the detector knows of itself."""
+    """Content of model.json, which describes the detector."""
 
 
 def read_result(entry: Entry) -> CategoryResult:
     """Read the model and its figures.
 
     Raises:
-        ValueError: If one of them is missing or no JSON.
+        ValueError: If one of them is missing or not JSON.
     """
     paths = entry.paths
     config, figures = read_json(paths.model / "model.json"), read_json(paths.metrics)
@@ -51,7 +51,7 @@ def read_result(entry: Entry) -> CategoryResult:
 
 
 def read_history(path: Path) -> list[dict[str, float]]:
-    """Read history.jsonl: a record a validation, each with its `step`; [] if there is no file.
+    """Read history.jsonl: one record per validation, each with its `step`; [] if there is no file.
 
     A last line that is still being written is left out.
     """
@@ -67,9 +67,9 @@ def read_history(path: Path) -> list[dict[str, float]]:
 
 
 def read_stage_settings(entry: Entry) -> dict[str, str]:
-    """Give the settings of all stages, flat, by dotted name.
+    """Return the settings that the stages of a category ran with, by dotted name.
 
-    dvc.lock knows with which settings each stage truly ran; params.yaml may have been edited since.
+    They come from dvc.lock, because params.yaml may have been edited since; from params.yaml if dvc.lock has none.
     """
     settings = _plain(PARAMS)
     stages = _plain(DVC_LOCK).get("stages", {})
@@ -94,7 +94,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON file.
 
     Raises:
-        ValueError: If it is missing or no JSON.
+        ValueError: If it is missing or not JSON.
     """
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

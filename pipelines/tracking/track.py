@@ -1,4 +1,4 @@
-"""Files of a category -> one MLflow run. Logging the same result twice gives one run; nothing is kept only here."""
+"""Log the files of a category as one MLflow run. The same result gives one run; nothing is kept only in MLflow."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -24,27 +24,27 @@ from pipelines.tracking.store import experiment, lock
 from stages.params import PARAMS
 
 KEY, MODEL, ARTIFACT = "result.key", "model.digest", "artifact.digest"
-"""Tags: of the result, of the model folder, of what is registered."""
+"""Tags with the key of the result, the digest of the model folder and the digest of the artifact to register."""
 LOCK_ARTIFACT = "lineage/dvc.lock"
 BATCH = 100
-"""Parameters that MLflow takes in one call."""
+"""Largest number of parameters that MLflow takes in one call."""
 DIGEST_LENGTH = 36
-"""Of a data set in MLflow, at most."""
+"""Largest length of a data set's digest in MLflow."""
 
 
 def track(client: MlflowClient, entry: Entry, adopt: str | None = None) -> str:
-    """Log what the stages left of a category, unless it is logged already.
+    """Log what the stages left for a category, unless it is logged already.
 
     Args:
-        client: Of the store.
+        client: Client of the store.
         entry: The category.
-        adopt: A run that followed the training (`pipelines.tracking.live`), to be completed.
+        adopt: Id of a run that followed the training (`pipelines.tracking.live`), to be completed; None for a new run.
 
     Returns:
         The id of the run.
 
     Raises:
-        ValueError: If the category has no result, or one of its files is no JSON.
+        ValueError: If the category has no result, or one of its files is not JSON.
     """
     result = read_result(entry)
     with lock("track"):
@@ -53,7 +53,7 @@ def track(client: MlflowClient, entry: Entry, adopt: str | None = None) -> str:
                 _renew_lineage(client, run, entry)
                 return str(run.info.run_id)
             if run.info.run_id != adopt:
-                # Half a run of a process that was killed: what it lacks cannot be told from what it has.
+                # Left incomplete by a process that was killed; nothing tells which files it lacks.
                 client.delete_run(run.info.run_id)
         run_id = adopt or start_run(client, entry)
         _log(client, run_id, result)
@@ -79,7 +79,7 @@ def find_runs(client: MlflowClient, entry: Entry, key: str) -> list[Run]:
 
 
 def download_artifact(run_id: str, artifact: str, place: str) -> Path | None:
-    """Fetch a file of a run into a folder; None if it cannot be had."""
+    """Fetch a file of a run into a folder; return None if that fails."""
     try:
         return Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=artifact, dst_path=place))
     except (MlflowException, OSError):
@@ -87,7 +87,7 @@ def download_artifact(run_id: str, artifact: str, place: str) -> Path | None:
 
 
 def log_history(client: MlflowClient, run_id: str, records: list[dict[str, float]], after: int) -> int:
-    """Log the records of a history that lie behind step `after`; return the last step."""
+    """Log the records of a history after step `after`; return the last step."""
     now = round(time.time() * 1000)
     fresh = [record for record in records if record["step"] > after]
     metrics = [
@@ -104,7 +104,7 @@ def log_history(client: MlflowClient, run_id: str, records: list[dict[str, float
 def _log(client: MlflowClient, run_id: str, result: CategoryResult) -> None:
     paths = result.entry.paths
     facts = lineage.collect(result.entry)
-    # Before the key: a run that has it and is finished counts as whole.
+    # Before the key is set: a run that has it and is finished counts as complete.
     client.update_run(run_id, status="RUNNING")
     tags = {KEY: result.key, MODEL: result.model_digest, **result.reasons}
     client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
@@ -122,7 +122,7 @@ def _log(client: MlflowClient, run_id: str, result: CategoryResult) -> None:
 
 
 def _log_lineage(client: MlflowClient, run_id: str, facts: Mapping[str, str]) -> None:
-    # Read once: DVC may add another category to it meanwhile, and tag and file must agree.
+    # Read once, so that tag and file agree: DVC may add another category to it meanwhile.
     locked = DVC_LOCK.read_text(encoding="utf-8") if DVC_LOCK.is_file() else ""
     if locked:
         client.log_text(run_id, locked, LOCK_ARTIFACT)
@@ -135,7 +135,7 @@ def _log_lineage(client: MlflowClient, run_id: str, facts: Mapping[str, str]) ->
 
 
 def _renew_lineage(client: MlflowClient, run: Run, entry: Entry) -> None:
-    """Tell of the commit, where a result was logged before code and settings were committed."""
+    """Log the lineage again if the result was logged before code and settings were committed."""
     if not lineage.is_clean(run.data.tags):
         facts = lineage.collect(entry)
         if lineage.is_clean(facts):
@@ -159,7 +159,7 @@ def _numbers(content: object, name: str) -> Iterator[tuple[str, float]]:
 
 
 def _log_files(client: MlflowClient, run_id: str, result: CategoryResult) -> None:
-    # Here, not above: it loads matplotlib, which takes half a second that a result as before does not need.
+    # Imported here: it loads matplotlib, which takes half a second and which a result that is logged already spares.
     from pipelines.tracking.plots import draw_curves  # noqa: PLC0415
 
     paths = result.entry.paths

@@ -23,7 +23,7 @@ START_S = 900
 TEST_S = 3600
 """For one command. Quiet cores need a minute; this only ends what hangs."""
 
-# A pipeline of milliseconds: the same names of stages, and real processes of DVC.
+# A pipeline that takes milliseconds: two of the real stage names, run by real processes of DVC.
 QUICK = """\
 stages:
   train:
@@ -121,11 +121,11 @@ class Checkout:
         draw(place, np.random.default_rng(brightness), count, brightness=brightness)
 
     def processes(self):
-        """What still works inside the checkout."""
+        """Command lines of the processes that still run inside the checkout."""
         return list(self._processes().values())
 
     def pids(self, text):
-        """The numbers of those that have a text on their command line."""
+        """Ids of the processes with a text on their command line."""
         return {pid for pid, line in self._processes().items() if text in line}
 
     def _processes(self):
@@ -141,7 +141,7 @@ class Checkout:
 
 def _environment(root, api):
     environment = os.environ | {"PYTHONPATH": str(root), "STAGE_PYTHON": sys.executable, "DVC_NO_ANALYTICS": "1"}
-    # As on a machine where nobody has told git a name.
+    # Commits work without a user.name in git's settings, which a fresh machine lacks.
     environment |= {f"GIT_{who}_{what}": "test" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     for name in ("MLFLOW_TRACKING_URI", "DATA_MIRROR", "PREFECT_API_URL", "PREFECT_HOME"):
         environment.pop(name, None)
@@ -204,7 +204,7 @@ def plates(tmp_path, prefect_api, set_values):
     checkout.git("init", "-q", "-b", "main")
     checkout.commit()
     yield checkout
-    # Of a test that failed half way.
+    # Left over if the test failed half way.
     end_inside(tmp_path)
 
 

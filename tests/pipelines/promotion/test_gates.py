@@ -1,4 +1,4 @@
-"""Every rule of the gate as a row of a table: what breaks it, and what is said."""
+"""Every rule of the gate as one row of a table: what breaks it, and the checks that then fail."""
 
 import math
 

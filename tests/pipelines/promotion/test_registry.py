@@ -160,7 +160,9 @@ def test_a_rollback_to_nothing_or_to_itself_is_refused(client, versions, target,
         rollback(client, NAME, target, "")
 
 
-@pytest.mark.parametrize(("harm", "complaint"), [(alter, "altered after it was registered"), (remove, "cannot be had")])
+@pytest.mark.parametrize(
+    ("harm", "complaint"), [(alter, "altered after it was registered"), (remove, "cannot be fetched")]
+)
 def test_an_artifact_that_was_altered_or_lost_moves_no_alias(client, versions, harm, complaint):
     for version in ("1", "2"):
         promote_fairly(client, version)
@@ -267,7 +269,7 @@ STEPS = 5
 
 
 def test_a_promotion_killed_before_any_of_its_steps_is_whole_after_the_next_command(client):
-    """As processes and by SIGKILL, so that their locks are truly left behind."""
+    """Real processes, killed by SIGKILL, so that their locks are truly left behind."""
     names = [f"model-{lives}" for lives in range(STEPS + 1)]
     for name in names:
         client.create_registered_model(name)

@@ -1,4 +1,4 @@
-"""What a retraining sees of its source and of its checkout."""
+"""What a retraining notices of its source and of its checkout."""
 
 import os
 from pathlib import Path
