@@ -15,19 +15,20 @@ from pipelines.processes import stream
 StageOutcome = Literal["ran", "restored", "unchanged"]
 """What DVC did with a stage: ran it, took its outputs from the cache, or found nothing changed."""
 
-LATER = (
-    "no answer (",
-    "the connection broke",
-    "the server answered 5",
-    "the store answered",
+STAGE_STATUS = re.compile(r"ERROR: failed to reproduce .*, exited with (-?\d+)")
+"""How DVC reports the exit status of a stage that failed; it exits with a status of its own."""
+
+TRANSIENT = (
+    # Locks that other processes of DVC hold.
     "Unable to acquire lock",
     "is busy, it is being blocked by",
+    # Messages of botocore, with which DVC talks to a remote.
     "Could not connect to the endpoint URL",
     "Connection was closed",
     "Connect timeout",
     "Read timeout",
 )
-"""Words of DVC and of our stages for what another attempt may mend: the network, and locks of other processes."""
+"""Parts of DVC's own errors that another attempt may mend; DVC has no exit status for them."""
 
 
 def run_dvc(folder: Path, *arguments: str) -> None:
@@ -54,8 +55,8 @@ def stream_dvc(folder: Path, say: Callable[[str], None], timeout_s: float, *argu
         The last lines of its output.
 
     Raises:
-        TransientError: If it fails for a reason that passes.
-        ValueError: If it fails otherwise, or takes too long.
+        TransientError: If a stage leaves with os.EX_TEMPFAIL, or DVC finds a lock taken or a remote out of reach.
+        ValueError: If the command fails otherwise, or takes too long.
     """
     ended = stream(_command(*arguments), folder, say, timeout_s, _environment())
     name = f"`dvc {' '.join(arguments)}`"
@@ -64,7 +65,7 @@ def stream_dvc(folder: Path, say: Callable[[str], None], timeout_s: float, *argu
     if ended.status < 0:
         raise ValueError(f"{name} was stopped by signal {-ended.status}")
     if ended.status:
-        kind = TransientError if any(word in line for line in ended.lines for word in LATER) else ValueError
+        kind = TransientError if _is_transient(ended.lines) else ValueError
         raise kind(f"{name} failed: {_reason(ended.lines)}")
     return ended.lines
 
@@ -118,6 +119,13 @@ def _command(*arguments: str) -> list[str]:
 def _environment() -> dict[str, str]:
     # A fresh clone has no environment of its own: its stages run in this one, with the code of the clone.
     return os.environ | {"STAGE_PYTHON": sys.executable, "DVC_NO_ANALYTICS": "1"}
+
+
+def _is_transient(lines: tuple[str, ...]) -> bool:
+    statuses = [int(match[1]) for line in lines if (match := STAGE_STATUS.match(line))]
+    if statuses:
+        return os.EX_TEMPFAIL in statuses
+    return any(part in line for line in lines for part in TRANSIENT)
 
 
 def _reason(lines: tuple[str, ...]) -> str:

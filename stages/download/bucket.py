@@ -14,6 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
 from tqdm import tqdm
 
+from stages.command import TemporaryError
 from stages.download.transfer import Body, Interrupted
 
 WORKERS = 8
@@ -83,7 +84,8 @@ def copy_objects(url: str, names: Sequence[str], folder: Path, *, timeout_s: flo
         attempts: For each object.
 
     Raises:
-        ValueError: If one leads out of the folder, does not exist or may not be read, or all attempts have failed.
+        TemporaryError: If all attempts get no answer.
+        ValueError: If one leads out of the folder, does not exist or may not be read.
     """
     bucket, prefix = split_url(url)
     s3 = client(timeout_s)
@@ -98,7 +100,7 @@ def copy_objects(url: str, names: Sequence[str], folder: Path, *, timeout_s: flo
                 target.write_bytes(read_object(s3, bucket, f"{prefix.rstrip('/')}/{name}"))
             except Interrupted as error:
                 if attempt == attempts - 1:
-                    raise ValueError(f"{url}/{name}: {error}, {attempts} times") from None
+                    raise TemporaryError(f"{url}/{name}: {error}, {attempts} times") from None
             else:
                 return
 

@@ -13,6 +13,7 @@ from pydantic import Field
 from tqdm import tqdm
 
 from diffusionad.section import Section
+from stages.command import TemporaryError
 from stages.download import bucket
 from stages.download.transfer import Body, Interrupted
 
@@ -41,7 +42,8 @@ def fetch(config: FetchConfig, url: str, target: Path, sha256: str | None) -> No
         sha256: Expected checksum; None if nobody published one.
 
     Raises:
-        ValueError: If the server refuses, breaks off too often, or sends something else.
+        TemporaryError: If all attempts break off or get no answer.
+        ValueError: If the server refuses, or sends something else.
     """
     part = _Part(target.with_name(f"{target.name}.part"), target.with_name(f"{target.name}.tag"))
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +53,7 @@ def fetch(config: FetchConfig, url: str, target: Path, sha256: str | None) -> No
             break
         except Interrupted as error:
             if attempt == config.attempts:
-                raise ValueError(f"{url}: {error}, {attempt} times; run again to resume") from None
+                raise TemporaryError(f"{url}: {error}, {attempt} times; run again to resume") from None
             log.info("%s: %s; trying again", url, error)
             time.sleep(config.wait_s * 2 ** (attempt - 1))
     if sha256 is not None and (got := file_digest(part.file)) != sha256:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
+from stages.command import TemporaryError
 from stages.common.dataset import DatasetConfig
 from stages.download import bucket
 from stages.download.fetch import FetchConfig, fetch, file_digest
@@ -30,6 +31,7 @@ def find_root(config: FetchConfig, dataset: DatasetConfig, category: str, mirror
         cache: Folder for what is fetched; shared by categories, safe to delete.
 
     Raises:
+        TemporaryError: If no place has it, but one did not answer.
         ValueError: If no place has it; one line for each place that was tried, and what to do.
         OSError: If the disk is full.
     """
@@ -37,19 +39,24 @@ def find_root(config: FetchConfig, dataset: DatasetConfig, category: str, mirror
     if mirror:
         places += [(f"{mirror.rstrip('/')}/{name}", None) for name in dataset.mirror_names]
     places += [(source.url, source.sha256) for source in dataset.sources]
-    refusals = []
+    refusals: list[str] = []
+    kind = ValueError
     for place, sha256 in places:
         url = place.replace("{category}", category)
         try:
             return _obtain(config, url, sha256, category, cache)
-        except ValueError as error:
+        except TemporaryError as error:
             refusals.append(str(error))
+            kind = TemporaryError
         except Interrupted as error:
             refusals.append(f"{url}: {error}")
+            kind = TemporaryError
+        except ValueError as error:
+            refusals.append(str(error))
     if not refusals:
         refusals.append("no source and no mirror is named for this data set")
     advice = dataset.terms or "name a mirror with DATA_MIRROR or download.mirror, or add a source to `datasets`"
-    raise ValueError("\n".join([*refusals, advice]))
+    raise kind("\n".join([*refusals, advice]))
 
 
 def local_path(url: str) -> Path | None:

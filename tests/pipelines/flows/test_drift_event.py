@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")]
 ROOT = Path(__file__).parents[3]
 APPLY = """
-from pipelines.orchestration import read_orchestration
+from pipelines.flows.settings import read_orchestration
 from pipelines.flows.schedules import deployments
 for deployment in deployments(read_orchestration()):
     deployment.apply()

@@ -9,15 +9,15 @@ import httpx
 import pytest
 
 APPLY = """
-from pipelines.orchestration import read_orchestration
+from pipelines.flows.settings import read_orchestration
 from pipelines.flows.schedules import deployments
 for deployment in deployments(read_orchestration()):
     deployment.apply()
 """
 FIRST_USE = """
 import contextlib, sqlite3
-from pipelines.launcher import HOME, prepare
-from pipelines.store import connect
+from pipelines.launch.launcher import HOME, prepare
+from pipelines.tracking.store import connect
 prepare()
 with contextlib.closing(sqlite3.connect(HOME / "prefect.db")) as database:
     assert database.execute("select count(*) from flow_run").fetchone() == (0,)
