@@ -22,7 +22,8 @@ from pipelines.processes import stop_all
 from pipelines.repository.changes import STATES, SourceState, locked_stages, look, read_state, write_state
 from pipelines.repository.dvc import stream_dvc
 from pipelines.repository.dvc_index import has_remote
-from pipelines.repository.workspace import carry_over, commit_lock, git, workspace
+from pipelines.repository.git import git
+from pipelines.repository.workspace import carry_over, commit_lock, workspace
 
 REMOTE = "origin"
 

@@ -1,7 +1,6 @@
 """Rebuild a version from nothing but its number: check out its commit and data, train again, compare the models."""
 
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +10,7 @@ from mlflow import MlflowClient
 from pipelines.digests import file_digest, folder_digest
 from pipelines.promotion.registry import get_version, run_of
 from pipelines.repository.dvc import run_dvc
+from pipelines.repository.git import git
 from pipelines.tracking.lineage import DVC_LOCK, is_clean
 from pipelines.tracking.track import LOCK_ARTIFACT, MODEL, download_artifact
 from stages.paths import CategoryPaths
@@ -56,8 +56,8 @@ def reproduce(client: MlflowClient, name: str, version: str, folder: Path, repos
         )
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder}: not empty; name a new folder")
-    _git("clone", "--quiet", "--no-checkout", str(repository), str(folder))
-    _git("-C", str(folder), "checkout", "--quiet", tags["git.commit"])
+    git(Path.cwd(), "clone", "--quiet", "--no-checkout", str(repository), str(folder))
+    git(folder, "checkout", "--quiet", tags["git.commit"])
     _lay_lock(run_of(found), folder / DVC_LOCK, tags["dvc_lock"])
     # The cache is shared, so that data need not be fetched again.
     run_dvc(folder, "cache", "dir", "--local", str((repository / ".dvc" / "cache").absolute()))
@@ -75,9 +75,3 @@ def _lay_lock(run_id: str, place: Path, stated: str) -> None:
         if lock is None or file_digest(lock) != stated:
             raise ValueError(f"run {run_id}: its {LOCK_ARTIFACT} is missing, or not the one that was registered")
         shutil.copyfile(lock, place)
-
-
-def _git(*arguments: str) -> None:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise ValueError(f"`git {' '.join(arguments)}` failed: {' '.join(done.stderr.split())}")

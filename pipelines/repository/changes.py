@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import urllib.error
 import urllib.request
 from importlib import metadata
@@ -14,6 +13,7 @@ from ruamel.yaml import YAML
 from pipelines.catalogue import Entry
 from pipelines.digests import text_digest
 from pipelines.errors import TransientError
+from pipelines.repository.git import git
 from stages.common.dataset import DatasetConfig
 from stages.download import bucket
 from stages.download.fetch import FetchConfig
@@ -114,14 +114,8 @@ def list_bucket(url: str, timeout_s: float) -> dict[str, str]:
         Interrupted: If there is no answer.
         ValueError: If the bucket does not exist or may not be listed.
     """
-    name, key = bucket.split_url(url.rstrip("/"))
-    found: dict[str, str] = {}
-    try:
-        for page in bucket.client(timeout_s).get_paginator("list_objects_v2").paginate(Bucket=name, Prefix=key):
-            for entry in page.get("Contents", []):
-                found[entry["Key"].removeprefix(key)] = f"{entry['Size']} {entry['ETag']}"
-    except bucket.FAILURES as error:
-        bucket.refuse(url, error)
+    objects = bucket.list_objects(url.rstrip("/"), timeout_s)
+    found = {stored.name: f"{stored.size} {stored.tag}" for stored in objects}
     below = {name[1:]: version for name, version in found.items() if name.startswith("/") and not name.endswith("/")}
     return below or {name: version for name, version in found.items() if name in ("", *SUFFIXES)}
 
@@ -159,9 +153,11 @@ def _ask(url: str, timeout_s: float) -> dict[str, str]:
 
 
 def _code(folder: Path) -> str:
-    command = ["git", "rev-parse", *(f"HEAD:{name}" for name in CODE)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
+    try:
+        trees = git(folder, "rev-parse", *(f"HEAD:{name}" for name in CODE))
+    except ValueError:
         needed = ", ".join(CODE)
-        raise ValueError(f"{folder}: a retraining works on committed code, and git has no commit of {needed} here")
-    return text_digest(done.stdout)
+        raise ValueError(
+            f"{folder}: a retraining works on committed code, and git has no commit of {needed} here"
+        ) from None
+    return text_digest(f"{trees}\n")

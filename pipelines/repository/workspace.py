@@ -2,7 +2,6 @@
 
 import contextlib
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from ruamel.yaml import YAML
 from pipelines.processes import end_inside
 from pipelines.repository.dvc import run_dvc
 from pipelines.repository.dvc_index import share_cache
+from pipelines.repository.git import git
 
 PLACE = Path(".local", "worktrees")
 SHARED = (Path(".local", "mlflow"), Path(".local", "training"))
@@ -74,18 +74,6 @@ def commit_lock(branch: str, message: str, folder: Path) -> str:
     git(folder, "add", "dvc.lock")
     git(folder, "commit", "--quiet", "--message", message)
     return git(folder, "rev-parse", "HEAD")
-
-
-def git(folder: Path, *arguments: str) -> str:
-    """Run git and return what it said.
-
-    Raises:
-        ValueError: If it fails.
-    """
-    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise ValueError(f"{folder}: `git {' '.join(arguments)}` failed: {' '.join(done.stderr.split())}")
-    return done.stdout.strip()
 
 
 def _git_lock(checkout: Path) -> FileLock:

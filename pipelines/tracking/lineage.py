@@ -2,7 +2,6 @@
 
 import functools
 import platform
-import subprocess
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -11,6 +10,7 @@ from diffusionad.data.manifest import manifest_digest, read_metadata
 from pipelines.catalogue import Entry
 from pipelines.digests import file_digest, text_digest
 from pipelines.repository.dvc import changed_stages
+from pipelines.repository.git import git
 from stages.params import PARAMS
 
 DVC_LOCK = Path("dvc.lock")
@@ -66,7 +66,6 @@ def environment() -> str:
 
 def _git(*arguments: str) -> str | None:
     try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
+        return git(Path.cwd(), *arguments)
+    except ValueError:
         return None
-    return done.stdout.strip() if done.returncode == 0 else None

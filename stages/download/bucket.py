@@ -6,7 +6,7 @@ The endpoint and the credentials are those of the environment: AWS_ENDPOINT_URL,
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import boto3
 import urllib3.exceptions
@@ -35,6 +35,17 @@ ADVICE = {
 }
 
 
+class StoredObject(NamedTuple):
+    """One object of a listing."""
+
+    name: str
+    """What its key has after the listed prefix."""
+    size: int
+    """Size, bytes."""
+    tag: str
+    """ETag, which names this version of the object."""
+
+
 def open_at(url: str, start: int, tag: str | None, timeout_s: float) -> Body:
     """Open an object from an offset on; from 0 if it is no longer the version `tag`.
 
@@ -56,19 +67,22 @@ def open_at(url: str, start: int, tag: str | None, timeout_s: float) -> Body:
     return Body(answer["Body"], first, first + answer["ContentLength"], answer["ETag"])
 
 
-def list_objects(url: str, timeout_s: float) -> Iterator[tuple[str, int]]:
-    """Yield (key relative to `url`, size in bytes) of the objects below a prefix, in the order of the bucket.
+def list_objects(url: str, timeout_s: float) -> Iterator[StoredObject]:
+    """Yield the objects whose keys begin with the prefix `url`, in the order of the bucket.
+
+    Args:
+        url: Address s3://BUCKET/PREFIX; to list a folder, the prefix ends in a slash.
+        timeout_s: How long to wait for an answer, s.
 
     Raises:
         ValueError: If the bucket does not exist or may not be listed.
         Interrupted: If there is no answer.
     """
-    bucket, key = split_url(url)
-    prefix = f"{key.rstrip('/')}/"
+    bucket, prefix = split_url(url)
     try:
         for page in client(timeout_s).get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             for entry in page.get("Contents", []):
-                yield entry["Key"].removeprefix(prefix), entry["Size"]
+                yield StoredObject(entry["Key"].removeprefix(prefix), entry["Size"], entry["ETag"])
     except FAILURES as error:
         refuse(url, error)
 

@@ -129,7 +129,8 @@ def _bucket_folder(config: FetchConfig, url: str, category: str, cache: Path) ->
     with _locked(tree):
         if tree.is_dir():
             return tree
-        objects = choose(dict(bucket.list_objects(url, config.timeout_s)), category)
+        listing = bucket.list_objects(f"{url.rstrip('/')}/", config.timeout_s)
+        objects = choose({stored.name: stored.size for stored in listing}, category)
         if not objects:
             return _bucket_archive(config, url, cache)
         if len(objects) > config.max_files or sum(objects.values()) > config.max_unpacked_mib << 20:
@@ -143,9 +144,8 @@ def _bucket_folder(config: FetchConfig, url: str, category: str, cache: Path) ->
 
 
 def _bucket_archive(config: FetchConfig, url: str, cache: Path) -> Path:
-    found = {name for name, _ in bucket.list_objects(url.rsplit("/", 1)[0], config.timeout_s)}
-    name = url.rsplit("/", 1)[-1]
-    suffix = next((s for s in SUFFIXES if f"{name}{s}" in found), None)
+    found = {stored.name for stored in bucket.list_objects(url, config.timeout_s)}
+    suffix = next((s for s in SUFFIXES if s in found), None)
     if suffix is None:
         raise ValueError(f"{url}: no object below it, and no archive of that name")
     return _fetched(config, f"{url}{suffix}", None, cache)
