@@ -19,7 +19,7 @@ from pipelines.flows.settings import OrchestrationConfig, read_orchestration
 from pipelines.flows.training import TrainingOutcome, failed, final_state, judge_training, run_training
 from pipelines.launch.states import UNCHANGED
 from pipelines.processes import stop_all
-from pipelines.repository.changes import STATES, SourceState, locked_stages, look, read_state, write_state
+from pipelines.repository.changes import STATES, SourceState, current_state, locked_stages, read_state, write_state
 from pipelines.repository.dvc import stream_dvc
 from pipelines.repository.dvc_index import has_remote
 from pipelines.repository.git import git
@@ -56,7 +56,7 @@ def retraining(
         tell(config.notify, f"retraining of {name} failed", str(error))
         return failed(error)
     except BaseException:
-        # The task runner would wait for the processes of its threads.
+        # Otherwise the task runner would wait for the processes of its threads.
         stop_all()
         raise
 
@@ -72,7 +72,9 @@ def _retrain(
     publish: bool,
 ) -> State[Any]:
     now = {
-        entry.key: run_with_retries(look, f"look for changes of {entry.key}", config.retry_wait_s, entry, checkout)
+        entry.key: run_with_retries(
+            current_state, f"look for changes of {entry.key}", config.retry_wait_s, entry, checkout
+        )
         for entry in entries
     }
     last = {entry.key: read_state(entry.key, checkout) for entry in entries}

@@ -85,7 +85,7 @@ def training(dataset: str, category: str | None = None) -> State[Any]:
     except ERRORS as error:
         return failed(error)
     except BaseException:
-        # The task runner would wait for the processes of its threads.
+        # Otherwise the task runner would wait for the processes of its threads.
         stop_all()
         raise
     return final_state(result)

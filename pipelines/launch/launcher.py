@@ -86,7 +86,7 @@ def prepare() -> dict[str, str]:
     if environment.get("PREFECT_API_URL"):
         return environment
     home = Path(environment.setdefault("PREFECT_HOME", str(HOME.absolute())))
-    # Prefect would not make it, and say after minutes that its server timed out.
+    # Prefect does not create it, and would only report after minutes that its server timed out.
     home.mkdir(parents=True, exist_ok=True)
     stamp, version = home / "schema", metadata.version("prefect")
     # Two servers that make the tables of one database at once both fail: one makes them, the others wait.

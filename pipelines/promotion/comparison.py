@@ -90,7 +90,9 @@ def write_comparison(
     write_page(folder / PAGE, PICTURES, review)
 
 
-def attach(client: MlflowClient, pair: Pair, answer: Mapping[str, Any], scoring: ScoringConfig, folder: Path) -> None:
+def log_comparison(
+    client: MlflowClient, pair: Pair, answer: Mapping[str, Any], scoring: ScoringConfig, folder: Path
+) -> None:
     """Write the page of a contest and log it to the run of the candidate.
 
     Args:

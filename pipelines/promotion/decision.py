@@ -16,7 +16,7 @@ class Check(NamedTuple):
     value: float | str | None
     """The value that was found; None if there was none."""
     limit: str
-    """The value that the rule asks for."""
+    """The value that the rule requires."""
     passed: bool
     category: str = ""
 
@@ -24,9 +24,7 @@ class Check(NamedTuple):
     def reason(self) -> str:
         """The rule, its value and its limit, in one sentence."""
         stands = "holds" if self.passed else "does not hold"
-        return (
-            f"{self.category}: {self.rule} {stands}: {self.subject} is {show(self.value)}, asked for is {self.limit}."
-        )
+        return f"{self.category}: {self.rule} {stands}: {self.subject} is {show(self.value)}, required is {self.limit}."
 
 
 class Decision(NamedTuple):
@@ -64,7 +62,7 @@ class Decision(NamedTuple):
         return cls(tuple(Check(**check) for check in json.loads(text)["checks"]))
 
     def _rows(self) -> list[tuple[str, ...]]:
-        head = ("category", "rule", "of", "found", "asked for", "verdict")
+        head = ("category", "rule", "subject", "found", "required", "verdict")
         return [head, *((c.category, c.rule, c.subject, show(c.value), c.limit, MARKS[c.passed]) for c in self.checks)]
 
     def _verdict(self) -> str:

@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from diffusionad.data.manifest import manifest_digest, read_manifest
 from pipelines.catalogue import Entry
 from pipelines.promotion import registry
-from pipelines.promotion.comparison import Pair, attach
+from pipelines.promotion.comparison import Pair, log_comparison
 from pipelines.promotion.decision import Decision
 from pipelines.promotion.gates import LINEAGE, ChampionEvidence, GateEvidence, decide
 from pipelines.promotion.journal import Event
@@ -28,7 +28,9 @@ class Contest(NamedTuple):
 
     entry: Entry
     candidate: str
+    """Number of the version."""
     champion: str | None
+    """Number of the champion; None if the category has none yet."""
 
 
 class Verdict(NamedTuple):
@@ -87,7 +89,7 @@ def gather(client: MlflowClient, contest: Contest, scoring: ScoringConfig) -> Ga
         pictures.mkdir(parents=True)
         answer = score_apart(entry, folders, scoring, Path(place), pictures if contest.champion else None)
         if contest.champion is not None:
-            attach(client, Pair(entry, contest.champion, contest.candidate), answer, scoring, pictures.parent)
+            log_comparison(client, Pair(entry, contest.champion, contest.candidate), answer, scoring, pictures.parent)
         size = Path(folders["candidate"], WEIGHTS.format(category=entry.paths.category)).stat().st_size
     latency = answer["latency_ms"]
     champion = None

@@ -52,7 +52,7 @@ def reproduce(client: MlflowClient, name: str, version: str, folder: Path, repos
     if not is_clean(tags):
         raise ValueError(
             f"{name} version {found.version}: registered with uncommitted changes, or before `dvc repro` had caught up "
-            "with them, so its commit does not make it again; commit, run `dvc repro`, then register again"
+            "with them, so its commit does not rebuild it; commit, run `dvc repro`, then register again"
         )
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder}: not empty; name a new folder")

@@ -46,7 +46,7 @@ class SourceState(NamedTuple):
         return tuple(name for name, changed in parts.items() if changed)
 
 
-def look(entry: Entry, folder: Path) -> SourceState:
+def current_state(entry: Entry, folder: Path) -> SourceState:
     """Look up the current state of a category's source and of a checkout's last commit.
 
     Raises:

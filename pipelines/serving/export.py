@@ -1,4 +1,4 @@
-"""`diffusionad export`: a model folder -> a folder that also holds it for another runtime."""
+"""`diffusionad export`: copy a model folder and add the model in the format of another runtime."""
 
 import importlib
 from pathlib import Path

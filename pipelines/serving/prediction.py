@@ -77,7 +77,7 @@ def _rows(served: Any, files: list[Path], folder: Path, out: Path) -> Iterator[d
 
 
 def _overlay(photograph: NDArray[np.float32], anomaly_map: NDArray[np.float32]) -> NDArray[np.float32]:
-    # Opacity follows the map alone, where `stages.evaluate.heat.overlay` follows the map against the threshold.
+    # The opacity depends on the map alone; that of `stages.evaluate.heat.overlay` depends on the threshold as well.
     weight = anomaly_map[..., None] * STRENGTH
     heat = mpl.colormaps[OVERLAY](1 - anomaly_map)[..., :3]
     return np.asarray(photograph * (1 - weight) + heat * weight, dtype=np.float32)

@@ -35,7 +35,7 @@ def connect() -> MlflowClient:
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or _embedded()
     if uri.startswith("http"):
-        _knock(uri)
+        _check_server(uri)
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     return MlflowClient(uri, uri)
@@ -77,7 +77,7 @@ def _embedded() -> str:
     return uri
 
 
-def _knock(uri: str) -> None:
+def _check_server(uri: str) -> None:
     try:
         with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PATIENCE_S):  # noqa: S310  # http by the test above
             pass

@@ -14,9 +14,9 @@ pytestmark = pytest.mark.slow
 SEEN = """
 from pathlib import Path
 from pipelines.catalogue import find_categories
-from pipelines.repository.changes import look, write_state
+from pipelines.repository.changes import current_state, write_state
 (entry,) = find_categories("plates", "plate")
-write_state(entry.key, look(entry, Path.cwd()), Path.cwd())
+write_state(entry.key, current_state(entry, Path.cwd()), Path.cwd())
 """
 """Writes the state that a retraining leaves when it has just ended."""
 

@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 
 from pipelines.catalogue import find_categories
 from pipelines.errors import TransientError
-from pipelines.repository.changes import list_source, look, read_state, write_state
+from pipelines.repository.changes import current_state, list_source, read_state, write_state
 
 FETCH = {"timeout_s": 0.5, "attempts": 1, "wait_s": 0, "max_unpacked_mib": 1, "max_files": 9}
 DATASET = {
@@ -46,7 +46,7 @@ def source(repository, tmp_path, workshop, monkeypatch):
 
 @pytest.fixture
 def seen(source):
-    return lambda: look(find_categories("toy", "disc")[0], Path.cwd())
+    return lambda: current_state(find_categories("toy", "disc")[0], Path.cwd())
 
 
 def test_nothing_changed_is_seen_as_nothing(seen):
