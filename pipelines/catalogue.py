@@ -13,20 +13,25 @@ class Entry(NamedTuple):
     """One category."""
 
     key: str
-    """Of section `categories`; it names the DVC stages."""
+    """Key in section `categories`; it names the DVC stages."""
     paths: CategoryPaths
 
     @property
     def model_name(self) -> str:
-        """Of the registered model."""
+        """Name of the registered model."""
         return f"{self.paths.dataset}-{self.paths.category}"
 
 
-def find(dataset: str | None, category: str | None, params: Path = PARAMS) -> list[Entry]:
-    """List the categories of a data set, or one of them; all without a data set.
+def find_categories(dataset: str | None, category: str | None, params: Path = PARAMS) -> list[Entry]:
+    """List the categories of a data set, or one of them.
+
+    Args:
+        dataset: Name of the data set; None for every data set.
+        category: Name of the category; None for every category.
+        params: The settings file.
 
     Raises:
-        ValueError: If there is none, naming those there are.
+        ValueError: If no category matches; the message names those that exist.
     """
     try:
         keys = list(YAML(typ="safe").load(params)["categories"])

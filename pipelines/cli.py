@@ -65,7 +65,7 @@ def _sweep(options: argparse.Namespace) -> int:
 
 
 def _values(text: str) -> tuple[str, list[Any]]:
-    """Read `training.steps=300,600`; the values as YAML reads them."""
+    """Split `training.steps=300,600` into the name and its values, which are read as YAML."""
     name, equals, values = text.partition("=")
     if not equals:
         raise ValueError(f"--set {text}: expected SETTING=VALUE,VALUE")
@@ -83,7 +83,7 @@ def _serve(_: argparse.Namespace) -> int:
 
 
 def _stored(name: str, options: argparse.Namespace) -> int:
-    # Only now: it loads MLflow, which takes seconds, and a flow loads it in a process of its own.
+    # Imported here: it loads MLflow, which takes seconds, and flows load it in processes of their own.
     from pipelines.commands import run  # noqa: PLC0415
 
     return run(name, options)
@@ -100,47 +100,49 @@ def _parser() -> argparse.ArgumentParser:
 
     def add_for_category(name: str, text: str, command: COMMAND | None = None) -> argparse.ArgumentParser:
         made = add(name, text, command)
-        made.add_argument("--dataset", help="of params.yaml")
-        made.add_argument("--category", help="one category; all of the data set without it")
+        made.add_argument("--dataset", help="a data set of params.yaml")
+        made.add_argument("--category", help="one of its categories; all of them without it")
         return made
 
-    tracker = add_for_category("track", "log results as MLflow runs; what is logged already stays as it is")
+    tracker = add_for_category("track", "log results as MLflow runs; results that are logged already stay as they are")
     tracker.add_argument("--all", action="store_true", help="every category of params.yaml")
     registrar = add_for_category("register", "log results and make them versions of registered models")
     registrar.add_argument("--all", action="store_true", help="every category of params.yaml")
     _add_arguments_of_promote(add_for_category("promote", "judge the newest version; move alias champion if it passes"))
     roller = add_for_category("rollback", "make an earlier champion champion again")
     roller.add_argument("--to", help="version; the one before without it")
-    roller.add_argument("--force", action="store_true", help="a version that was never champion; needs --why")
+    roller.add_argument("--force", action="store_true", help="take a version that was never champion; needs --why")
     roller.add_argument("--why", default="", help="reason, for the history")
-    add_for_category("history", "list who made what champion, when and why")
+    add_for_category("history", "list who made which version champion, when and why")
     explainer = add_for_category("explain", "show the lineage and the decision of a version")
     explainer.add_argument("version", metavar="VERSION", help="number or alias")
-    comparer = add_for_category("compare", "write a page of what changes from one version to another")
+    comparer = add_for_category("compare", "write a page that shows what changes from one version to another")
     comparer.add_argument("before", metavar="BEFORE", help="number or alias, such as champion")
     comparer.add_argument("after", metavar="AFTER", help="number or alias")
-    comparer.add_argument("--out", type=Path, help="folder for the page, replaced; one beside reports without it")
+    comparer.add_argument(
+        "--out", type=Path, help="folder for the page, replaced if it exists; a folder in reports/ without it"
+    )
     predictor = add("predict", "score a folder of photographs")
     predictor.add_argument("--model", required=True, help="models:/NAME@champion, models:/NAME/3 or a path")
     predictor.add_argument("folder", type=Path, metavar="FOLDER")
     predictor.add_argument("--out", type=Path, required=True, help="folder for the table and the pictures")
     _add_flows(add_for_category)
     add("serve", "serve the flows, with the schedules of params.yaml, until stopped", _serve)
-    _add_arguments_of_export(add("export", "write a model for another runtime, if it then says the same"))
-    again = add_for_category("reproduce", "make a version again from its commit and data, and compare")
+    _add_arguments_of_export(add("export", "write a model for another runtime, if its output stays the same"))
+    again = add_for_category("reproduce", "rebuild a version from its commit and data, and compare the two models")
     again.add_argument("version", metavar="VERSION", help="number or alias")
-    again.add_argument("--out", type=Path, help="new folder to work in; a temporary one without it")
+    again.add_argument("--out", type=Path, help="new folder to work in; a temporary folder without it")
     ablator = add("ablate", "compare the rows of section `ablation`: detectors, modes, controls; a stopped run goes on")
-    ablator.add_argument("--dataset", required=True, help="of params.yaml")
-    ablator.add_argument("--category", help="the one that params.yaml trains, or the data set's name, without it")
-    ablator.add_argument("--steps", type=int, help="of each training, in place of params.yaml's")
+    ablator.add_argument("--dataset", required=True, help="a data set of params.yaml")
+    ablator.add_argument("--category", help="without it, the one that params.yaml trains, or the data set's name")
+    ablator.add_argument("--steps", type=int, help="steps of each training, instead of those of params.yaml")
     settings = commands.add_parser("settings", help="change params.yaml", description="change params.yaml")
     apply = settings.add_subparsers(required=True, metavar="ACTION").add_parser(
         "apply", help="write the values of a profile into params.yaml; comments and other values stay"
     )
     apply.add_argument("profile", type=Path, metavar="PROFILE", help="params/paper.yaml, for example")
     apply.set_defaults(command=_apply)
-    importer = add("import-reference", "make a model of a checkpoint of the authors' code")
+    importer = add("import-reference", "convert a checkpoint of the authors' code into a model")
     importer.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="params-last.pt or params-best.pt")
     importer.add_argument("folder", type=Path, metavar="FOLDER", help="where the model goes")
     return parser
@@ -162,9 +164,11 @@ def _add_arguments_of_export(exporter: argparse.ArgumentParser) -> None:
 def _add_flows(add_for_category: Callable[..., argparse.ArgumentParser]) -> None:
     add_for_category("run", "run the flow `training`: stages, run, version, gate, champion or report", _run)
     retrainer = add_for_category("retrain", "train again in a worktree, if data, code or settings changed", _retrain)
-    retrainer.add_argument("--force", action="store_true", help="look at the data again though nothing seems changed")
+    retrainer.add_argument(
+        "--force", action="store_true", help="download the data again even if nothing seems to have changed"
+    )
     retrainer.add_argument("--commit", action="store_true", help="commit dvc.lock on a branch retraining/...")
-    retrainer.add_argument("--publish", action="store_true", help="and push that branch to origin")
+    retrainer.add_argument("--publish", action="store_true", help="push that branch to origin as well")
     scorer = add_for_category("score", "score the images that the champion has not scored yet, as Parquet", _score)
     scorer.add_argument("source", metavar="SOURCE", help="folder or s3://BUCKET/PREFIX")
     scorer.add_argument("--out", type=Path, help="folder; .local/scores/MODEL without it")

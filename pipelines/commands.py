@@ -10,7 +10,7 @@ from pathlib import Path
 import sqlalchemy.exc
 from mlflow.exceptions import MlflowException
 
-from pipelines.catalogue import find
+from pipelines.catalogue import find_categories
 from pipelines.options import STATUS_REFUSED, entries_of, say
 from pipelines.promotion import registry
 from pipelines.promotion.comparison import Pair, compare
@@ -31,12 +31,12 @@ def run(name: str, options: argparse.Namespace) -> int:
     Raises:
         ValueError: If a server or a database fails.
     """
-    # It logs pages of what it also raises, which is told in a line.
+    # MLflow logs pages about what it also raises; the error's one line is enough.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     try:
         return COMMANDS[name](options)
     except (MlflowException, sqlalchemy.exc.SQLAlchemyError) as error:
-        # What a database says ends in the statement, of no use to a reader.
+        # SQLAlchemy appends the SQL statement, which does not help a reader.
         raise ValueError(" ".join(str(error).split()).split(" [SQL:")[0] or type(error).__name__) from error
 
 
@@ -46,7 +46,7 @@ def _track(options: argparse.Namespace) -> int:
         try:
             say(f"{entry.model_name}: run {track(client, entry)}")
         except ValueError as error:
-            # What one category lacks keeps no other from being logged.
+            # A category without a result must not keep the others from being logged.
             say(f"error: {entry.model_name}: {error}", file=sys.stderr)
             status = 1
     return status
@@ -65,12 +65,12 @@ def _promote(options: argparse.Namespace) -> int:
     if options.override:
         for entry in entries:
             number = options.version or registry.newest(client, entry.model_name)
-            event = registry.promote(client, entry.model_name, number, options.why, override=True)
+            event = registry.make_champion(client, entry.model_name, number, options.why, override=True)
             say(f"{entry.model_name}: {f'champion is version {number}, by override' if event else 'nothing new'}")
         return 0
     verdict = promote(client, entries, read_rules(), options.version)
     if verdict.decision is None:
-        say("nothing new: every model is its champion's, byte for byte")
+        say("nothing new: every model is identical to its champion, byte for byte")
         return 0
     say(verdict.decision.to_table())
     for entry in entries:
@@ -142,18 +142,18 @@ def _reproduce(options: argparse.Namespace) -> int:
     client, (entry,) = connect(), entries_of(options)
     folder = options.out or Path(tempfile.mkdtemp(prefix=f"{entry.model_name}-"))
     made = reproduce(client, entry.model_name, options.version, folder, Path.cwd())
-    say(f"{entry.model_name} version {made.version}: registered {made.registered[:16]}, made again {made.again[:16]}")
+    say(f"{entry.model_name} version {made.version}: registered {made.registered[:16]}, rebuilt {made.rebuilt[:16]}")
     say("the same bytes" if made.is_same else f"NOT the same bytes; see {folder}")
     return 0 if made.is_same else 1
 
 
 def _ablate(options: argparse.Namespace) -> int:
-    # Here, not above: these import torch, which takes seconds that no other command needs.
+    # Imported here: these load torch, which takes seconds and which no other command needs.
     from pipelines.ablation.report import tabulate, to_markdown, write_report  # noqa: PLC0415
     from pipelines.ablation.run import Ablation, read_settings  # noqa: PLC0415
 
     dataset, category = options.dataset, options.category or options.dataset
-    known = [entry.paths.category for entry in find(None, None) if entry.paths.dataset == dataset]
+    known = [entry.paths.category for entry in find_categories(None, None) if entry.paths.dataset == dataset]
     if options.category is None and known:
         category = known[0]
     settings = read_settings(dataset, options.steps)

@@ -15,8 +15,8 @@ def folder_digest(folder: Path, leave_out: tuple[str, ...] = ()) -> str:
     """Return the SHA-256 of the names and contents of all files of a folder, at any depth.
 
     Args:
-        folder: Where to look.
-        leave_out: Names of files at the top that do not count. Compiled Python never counts.
+        folder: Folder with at least one file.
+        leave_out: Names of files directly in the folder that do not count. Compiled Python never counts.
 
     Raises:
         ValueError: If the folder is missing or holds no file.

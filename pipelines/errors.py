@@ -1,5 +1,5 @@
-"""The one error that is worth another attempt."""
+"""The error that another attempt may mend."""
 
 
-class PassingError(ValueError):
-    """What went wrong may pass: a server or the network did not answer, or another process holds a lock."""
+class TransientError(ValueError):
+    """A failure that may pass by itself: a server or the network did not answer, or another process holds a lock."""

@@ -1,10 +1,10 @@
-"""What all commands share: which categories are meant, and how something is said."""
+"""What all commands share: finding the categories that are meant, and printing."""
 
 import argparse
 import sys
 from typing import TextIO
 
-from pipelines.catalogue import Entry, find
+from pipelines.catalogue import Entry, find_categories
 
 STATUS_REFUSED = 3
 """Exit status if the gate refused."""
@@ -17,10 +17,10 @@ def entries_of(options: argparse.Namespace) -> list[Entry]:
         ValueError: If it names none, or one that does not exist.
     """
     if getattr(options, "all", False):
-        return find(None, None)
+        return find_categories(None, None)
     if options.dataset is None:
         raise ValueError("which data set? say --dataset, and --category for one of its categories")
-    return find(options.dataset, options.category)
+    return find_categories(options.dataset, options.category)
 
 
 def say(text: str, file: TextIO | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Processes that a flow waits for. None outlives it: a flow whose body fails or is cancelled calls `stop_all`."""
+"""Processes that a flow waits for. None outlives the flow: one whose body fails or is cancelled calls `stop_all`."""
 
 import contextlib
 import os
@@ -12,9 +12,9 @@ from typing import NamedTuple
 import psutil
 
 GRACE_S = 10.0
-"""Between the request to stop and the end by force."""
+"""Time between SIGTERM and SIGKILL, s."""
 TAIL = 40
-"""Last lines of output that are kept."""
+"""How many of the last lines of output are kept."""
 
 _running: set[subprocess.Popen[str]] = set()
 _guard = threading.Lock()
@@ -24,9 +24,9 @@ class Ended(NamedTuple):
     """How a process ended."""
 
     status: int
-    """Below 0 if a signal ended it."""
+    """Exit status; minus the number of the signal if one ended it."""
     lines: tuple[str, ...]
-    """The last it said, on stdout and stderr together."""
+    """The last lines that it wrote, to stdout and stderr together."""
     timed_out: bool
 
 
@@ -37,16 +37,16 @@ def stream(
     timeout_s: float,
     environment: Mapping[str, str] | None = None,
 ) -> Ended:
-    """Run a process in a group of its own and hand on each line that it says.
+    """Run a process in a group of its own and pass on each line that it writes.
 
     Args:
         command: The program and its arguments.
-        folder: Where it runs.
-        say: Gets each line of its output as it comes.
-        timeout_s: After which it is stopped.
-        environment: Added to that of this process.
+        folder: Its working directory.
+        say: Called with each line of output as it comes.
+        timeout_s: Time limit, s; the process is then stopped.
+        environment: Variables added to those of this process.
     """
-    # A group and not a session: whoever started this process can end all of its session, even after it was killed.
+    # A group and not a session: who started this process can end its whole session, even after it was killed.
     process = subprocess.Popen(
         command,
         cwd=folder,
@@ -87,7 +87,7 @@ def stream(
 
 
 def stop_all() -> None:
-    """Stop every process that this one waits for, with all that they started."""
+    """Stop every process that this one waits for, with everything that they started."""
     with _guard:
         processes = list(_running)
     for process in processes:
@@ -102,7 +102,7 @@ def end_session(leader: int) -> None:
 
 
 def end_inside(folder: Path) -> None:
-    """End all processes that work inside a folder: what a flow that was killed has left behind. Not a terminal's."""
+    """End all processes that a killed flow has left working inside a folder; those of a terminal are spared."""
     _end([process for process in psutil.process_iter() if _is_inside(process, folder.resolve())])
 
 

@@ -4,11 +4,16 @@ import atexit
 import errno
 import gc
 import logging
+import os
 import sys
 from collections.abc import Callable
 
 from stages.params import read_category
 from stages.paths import CategoryPaths
+
+
+class TemporaryError(ValueError):
+    """A refusal that another attempt may mend, because a server or the network did not answer."""
 
 
 def leave_at_once() -> None:
@@ -17,10 +22,12 @@ def leave_at_once() -> None:
 
 
 def run(stage: Callable[[str, CategoryPaths], None]) -> None:
-    """Call `stage(key, paths)` for the category key on the command line; exit with one line and status 1 on an error.
+    """Call `stage(key, paths)` for the category key on the command line; turn a refusal into one line and a status.
 
-    Errors that a user can cause are ValueError, OSError and, through the learning rates, FloatingPointError. Anything
-    else is a bug and keeps its traceback.
+    Errors that a user can cause are ValueError, OSError and, through learning rates, FloatingPointError; anything else
+    is a bug and keeps its traceback.
+
+    Exit status: 0 done, 75 (os.EX_TEMPFAIL) a `TemporaryError`, 1 any other error.
     """
     leave_at_once()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
@@ -30,6 +37,9 @@ def run(stage: Callable[[str, CategoryPaths], None]) -> None:
         key = sys.argv[1]
         category = read_category(key)
         stage(key, CategoryPaths(category.dataset, category.category))
+    except TemporaryError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(os.EX_TEMPFAIL)
     except (ValueError, FloatingPointError) as error:
         sys.exit(f"error: {error}")
     except OSError as error:

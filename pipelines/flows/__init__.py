@@ -1,1 +1,1 @@
-"""What follows what: the Prefect flows and their tasks."""
+"""The Prefect flows and their tasks."""

@@ -1,4 +1,4 @@
-"""Have the scores of a model drifted from those it was judged by?"""
+"""Whether the scores of a model have drifted from those that it was judged by."""
 
 from typing import NamedTuple
 
@@ -10,29 +10,30 @@ from pipelines.flows.settings import DriftConfig
 
 
 class Drift(NamedTuple):
-    """Scores of late against scores of the champion's normal test images."""
+    """The latest scores compared with those of the champion's normal test images."""
 
     images: int
-    """Compared, of late."""
+    """Number of latest scores that were compared."""
     reference: int
-    """Compared with."""
+    """Number of scores that they were compared with."""
     distance: float | None
     """Kolmogorov-Smirnov distance, in [0, 1]; None if there were too few images."""
     p_value: float | None
-    """Chance of such a distance, or a larger one, without drift."""
+    """Probability of such a distance, or a larger one, without drift; None if there were too few images."""
     drifted: bool
 
 
 def measure_drift(config: DriftConfig, scores: NDArray[np.float64], reference: NDArray[np.float64]) -> Drift:
-    """Compare the last scores with the reference, by the two-sample Kolmogorov-Smirnov test.
+    """Compare the latest scores with the reference, by the two-sample Kolmogorov-Smirnov test.
 
-    Both distance and chance must say so: of many images a harmless distance is certain, of few a large one is chance.
-    Normal images are the reference, so a rise of true anomalies counts as drift too.
+    Distance and p-value must both pass their bounds: with many images even a harmless distance is significant, with
+    few even a large one may be chance. The reference holds normal images only, so a rise of true anomalies counts as
+    drift too.
 
     Args:
         config: Part `drift`.
-        scores: In [0, 1], in the order in which they were made.
-        reference: Scores of normal test images.
+        scores: (N,), in [0, 1], oldest first.
+        reference: (M,), scores of the normal test images.
 
     Example:
         >>> config = DriftConfig(window=100, min_images=50, distance=0.2, p_value=1e-3)

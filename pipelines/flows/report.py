@@ -1,4 +1,4 @@
-"""What a flow run shows in Prefect: tables, the decision, links and pictures, as artifacts; and whom it tells."""
+"""What a flow run shows in Prefect as artifacts: tables, the decision, links, pictures; and the messages it sends."""
 
 import asyncio
 import base64
@@ -27,7 +27,7 @@ from pipelines.promotion.decision import Decision, show
 from stages.common.schemas import read_metrics
 
 PICTURES, SIDE_PX = 3, 480
-"""How many an entry, and how large: they are kept in Prefect's database."""
+"""Pictures per category and their longer side; both are small because Prefect keeps them in its database."""
 
 
 def run_name() -> str:
@@ -37,12 +37,12 @@ def run_name() -> str:
 
 
 def report_outcomes(outcomes: Mapping[str, str]) -> None:
-    """Show what DVC did about each stage."""
+    """Show what DVC did with each stage."""
     create_table_artifact([{"stage": stage, "outcome": outcome} for stage, outcome in outcomes.items()], "stages")
 
 
 def report_metrics(entries: Sequence[Entry]) -> None:
-    """Show the figures of categories, each with its interval, beside each other."""
+    """Show the figures of all categories in one table, each with its interval."""
     rows = []
     for entry in entries:
         for name, value, low, high in read_metrics(entry.paths.metrics).figures:
@@ -52,7 +52,7 @@ def report_metrics(entries: Sequence[Entry]) -> None:
 
 
 def report_run(entry: Entry, client: MlflowClient, run_id: str, version: str) -> None:
-    """Link the MLflow run of a category; where no server shows it, say how to."""
+    """Link the MLflow run of a category; where no server shows it, say how to start one."""
     _link_to_mlflow(client, run_id, "", f"MLflow run of version {version}", _key(entry, "run"))
 
 
@@ -72,7 +72,11 @@ def _link_to_mlflow(client: MlflowClient, run_id: str, part: str, text: str, key
 
 def report_decision(decision: Decision | None) -> None:
     """Show each rule of the gate and its verdict."""
-    page = decision.to_markdown() if decision else "**nothing new**: every model is its champion's, byte for byte\n"
+    page = (
+        decision.to_markdown()
+        if decision
+        else "**nothing new**: every model is identical to its champion, byte for byte\n"
+    )
     create_markdown_artifact(page, "decision")
 
 
@@ -89,12 +93,12 @@ def report_pictures(entry: Entry) -> None:
 
 
 def tell(block: str | None, subject: str, text: str) -> None:
-    """Send a message through a notification block of Prefect. A message that does not arrive stops nothing.
+    """Send a message through a notification block of Prefect. If that fails, the log says so and the flow goes on.
 
     Args:
-        block: type/name, as `slack-webhook/team`; None for nobody.
-        subject: One line.
-        text: The rest.
+        block: Block as TYPE/NAME, for example `slack-webhook/team`; None to send nothing.
+        subject: Subject line.
+        text: Body of the message.
     """
     if block is None:
         return
@@ -106,7 +110,7 @@ def tell(block: str | None, subject: str, text: str) -> None:
             return
         with loaded.raise_on_failure():
             sent: object = loaded.notify(text, subject)
-            # Most blocks send at once; one that somebody wrote may not.
+            # Prefect's blocks send at once; a custom one may return a coroutine.
             if inspect.iscoroutine(sent):
                 asyncio.run(sent)
     except (ValueError, OSError, httpx.HTTPError, NotificationError) as error:
@@ -114,5 +118,5 @@ def tell(block: str | None, subject: str, text: str) -> None:
 
 
 def _key(entry: Entry, name: str) -> str:
-    # Prefect takes small letters, digits and dashes.
+    # Prefect allows lower-case letters, digits and dashes.
     return re.sub(r"[^a-z0-9-]+", "-", f"{entry.model_name}-{name}".lower())

@@ -1,4 +1,4 @@
-"""Flow `retraining`: has anything changed? If so, train and judge in a worktree of its own. Made to run unattended."""
+"""Flow `retraining`: if anything has changed, train and judge in a worktree of its own. Made to run unattended."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -8,21 +8,22 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 from prefect import flow
-from prefect.client.schemas.objects import State as RunState
+from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Completed
 
-from pipelines.catalogue import Entry, find
+from pipelines.catalogue import Entry, find_categories
 from pipelines.flows.report import run_name, tell
-from pipelines.flows.retries import ERRORS, attempt
+from pipelines.flows.retries import ERRORS, run_with_retries
 from pipelines.flows.settings import OrchestrationConfig, read_orchestration
-from pipelines.flows.training import Result, failed, final_state, judge, train
+from pipelines.flows.training import TrainingOutcome, failed, final_state, judge_training, run_training
 from pipelines.launch.states import UNCHANGED
 from pipelines.processes import stop_all
-from pipelines.repository.changes import STATES, State, locked_stages, look, read_state, write_state
+from pipelines.repository.changes import STATES, SourceState, current_state, locked_stages, read_state, write_state
 from pipelines.repository.dvc import stream_dvc
 from pipelines.repository.dvc_index import has_remote
-from pipelines.repository.workspace import carry_over, commit_lock, git, workspace
+from pipelines.repository.git import git
+from pipelines.repository.workspace import carry_over, commit_lock, workspace
 
 REMOTE = "origin"
 
@@ -30,22 +31,22 @@ REMOTE = "origin"
 @flow(name="retraining", flow_run_name=run_name)
 def retraining(
     dataset: str, category: str | None = None, *, force: bool = False, commit: bool = False, publish: bool = False
-) -> RunState[Any]:
-    """Train again what has changed since the last time, and judge what came of it.
+) -> State[Any]:
+    """Retrain what has changed since the last time, and judge the result.
 
     It works on the last commit, not on the files of the checkout, and leaves the checkout as it is.
 
     Args:
-        dataset: Of params.yaml.
-        category: One of its categories; all of them without it.
-        force: Look at the data again though nothing seems to have changed.
-        commit: Commit dvc.lock on a branch of its own, `retraining/...`.
-        publish: And push that branch to `origin`.
+        dataset: Name of a data set in params.yaml.
+        category: One of its categories; None for all of them.
+        force: Whether to download the data again even if nothing seems to have changed.
+        commit: Whether to commit dvc.lock on a branch of its own, `retraining/...`.
+        publish: Whether to push that branch to `origin` as well; implies `commit`.
     """
     checkout = Path.cwd()
     name = f"{dataset}-{category}" if category else dataset
     try:
-        config, entries = read_orchestration(), find(dataset, category)
+        config, entries = read_orchestration(), find_categories(dataset, category)
     except ERRORS as error:
         return failed(error)
     try:
@@ -55,7 +56,7 @@ def retraining(
         tell(config.notify, f"retraining of {name} failed", str(error))
         return failed(error)
     except BaseException:
-        # The task runner would wait for the processes of its threads.
+        # Otherwise the task runner would wait for the processes of its threads.
         stop_all()
         raise
 
@@ -69,9 +70,11 @@ def _retrain(
     force: bool,
     commit: bool,
     publish: bool,
-) -> RunState[Any]:
+) -> State[Any]:
     now = {
-        entry.key: attempt(look, f"look for changes of {entry.key}", config.retry_wait_s, entry, checkout)
+        entry.key: run_with_retries(
+            current_state, f"look for changes of {entry.key}", config.retry_wait_s, entry, checkout
+        )
         for entry in entries
     }
     last = {entry.key: read_state(entry.key, checkout) for entry in entries}
@@ -84,14 +87,14 @@ def _retrain(
     with workspace(name, checkout) as folder, contextlib.chdir(folder):
         for state in last.values():
             carry_over(state.stages if state else {}, folder)
-        # DVC does not see what lies at the source: it is told which downloads to repeat.
+        # DVC does not look at the source: it is told which downloads to repeat.
         downloads = frozenset(f"download@{key}" for key in changed if force or _is_other_data(now[key], last[key]))
-        entries = find(*_names(entries, name))
-        trained = train(entries, config, downloads)
-        # First: a champion whose data and model nobody else can have would be half a promotion.
+        entries = find_categories(*_names(entries, name))
+        trained = run_training(entries, config, downloads)
+        # Before judging: a champion whose data and model nobody else can fetch would be half a promotion.
         if config.push and has_remote(folder):
-            attempt(_push, "push", config.retry_wait_s, folder, config.stage_timeout_s)
-        result = judge(entries, config, trained)
+            run_with_retries(_push, "push", config.retry_wait_s, folder, config.stage_timeout_s)
+        result = judge_training(entries, config, trained)
         if commit:
             _commit(name, result, folder, publish=publish)
         for key, state in now.items():
@@ -104,16 +107,16 @@ def _names(entries: Sequence[Entry], name: str) -> tuple[str, str | None]:
     return dataset, None if name == dataset else entries[0].paths.category
 
 
-def _is_other_data(now: State, last: State | None) -> bool:
+def _is_other_data(now: SourceState, last: SourceState | None) -> bool:
     return last is not None and now.data != last.data
 
 
 def _push(folder: Path, timeout_s: float) -> None:
-    """Bring data and models to where others find them."""
+    """Push data and models to DVC's remote, where others can fetch them."""
     stream_dvc(folder, get_run_logger().info, timeout_s, "--wait-for-lock", "push")
 
 
-def _commit(name: str, result: Result, folder: Path, *, publish: bool) -> None:
+def _commit(name: str, result: TrainingOutcome, folder: Path, *, publish: bool) -> None:
     if git(folder, "status", "--porcelain", "--", "dvc.lock"):
         branch = f"retraining/{name}/{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
         commit_lock(branch, f"Retrain {name}: {result.summary()}", folder)
@@ -124,10 +127,10 @@ def _commit(name: str, result: Result, folder: Path, *, publish: bool) -> None:
 
 @contextlib.contextmanager
 def _alone(entries: Sequence[Entry], checkout: Path) -> Iterator[None]:
-    """Keep other retrainings of the same categories out; a lock of a process that died is none.
+    """Keep other retrainings of the same categories out. The lock of a process that died does not count.
 
     Raises:
-        ValueError: If one is under way.
+        ValueError: If another retraining is under way.
     """
     (checkout / STATES).mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:

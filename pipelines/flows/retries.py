@@ -1,7 +1,6 @@
-"""Tasks that Prefect tries again after a while, if what went wrong may pass (`PassingError`); nothing else.
+"""Tasks that Prefect runs again after a while, but only if they failed with a `TransientError`.
 
-A task of these returns the state of a failure rather than raise, because a traceback would say nothing more than the
-error's one line.
+Such a task returns a failed state rather than raise, because a traceback would say no more than the error's one line.
 """
 
 import functools
@@ -17,33 +16,33 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.states import Failed
 from prefect.tasks import Task
 
-from pipelines.errors import PassingError
+from pipelines.errors import TransientError
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 ERRORS = (ValueError, OSError, MlflowException, sqlalchemy.exc.SQLAlchemyError, Timeout, subprocess.SubprocessError)
-"""What a user or a server can cause. Anything else is a fault of ours and keeps its traceback."""
-PASSING = "Passing"
+"""What a user or a server can cause. Anything else is a bug and keeps its traceback."""
+TRANSIENT = "Transient"
 """Name of a failed state that another attempt may mend."""
 
 
-def patient(function: Callable[P, R], name: str, run_name: str, wait_s: Sequence[float]) -> "Task[..., Any]":
+def with_retries(function: Callable[P, R], name: str, run_name: str, wait_s: Sequence[float]) -> "Task[..., Any]":
     """Make a task of a function.
 
     Args:
-        function: Its body.
-        name: Of the task.
-        run_name: Of one run of it; parameters in braces.
-        wait_s: Before each further attempt; a little more or less, so that many do not come back at once.
+        function: Body of the task.
+        name: Name of the task.
+        run_name: Name of a run of the task; parameters of `function` in braces are filled in.
+        wait_s: Pauses before each further attempt, s; varied a little, so that many tasks do not come back at once.
     """
 
     @functools.wraps(function)
     def body(*args: P.args, **kwargs: P.kwargs) -> R | State[Any]:
         try:
             return function(*args, **kwargs)
-        except PassingError as error:
-            return Failed(name=PASSING, message=one_line(error))
+        except TransientError as error:
+            return Failed(name=TRANSIENT, message=one_line(error))
         except ERRORS as error:
             return Failed(message=one_line(error))
 
@@ -60,13 +59,15 @@ def patient(function: Callable[P, R], name: str, run_name: str, wait_s: Sequence
     return made
 
 
-def attempt(function: Callable[P, R], name: str, wait_s: Sequence[float], *args: P.args, **kwargs: P.kwargs) -> R:
-    """Run a function as a patient task, here and now, and return its result.
+def run_with_retries(
+    function: Callable[P, R], name: str, wait_s: Sequence[float], *args: P.args, **kwargs: P.kwargs
+) -> R:
+    """Run a function as a task of `with_retries`, here and now, and return its result.
 
     Raises:
         ValueError: If it fails in the end.
     """
-    state = cast("State[Any]", patient(function, name, name, wait_s)(*args, return_state=True, **kwargs))
+    state = cast("State[Any]", with_retries(function, name, name, wait_s)(*args, return_state=True, **kwargs))
     if not state.is_completed():
         raise ValueError(state.message or state.name)
     result: R = state.result()
@@ -74,10 +75,10 @@ def attempt(function: Callable[P, R], name: str, wait_s: Sequence[float], *args:
 
 
 def one_line(error: Exception) -> str:
-    """Say an error in one line."""
+    """Return the message of an error as one line."""
     return " ".join(str(error).split())[:2000] or type(error).__name__
 
 
 def _passes(task: "Task[..., Any]", run: TaskRun, state: State[Any]) -> bool:
     del task, run
-    return state.name == PASSING
+    return state.name == TRANSIENT

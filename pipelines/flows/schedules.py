@@ -1,6 +1,6 @@
-"""What `make serve` offers: each flow as a deployment of each data set, retraining by the schedules of params.yaml.
+"""What `make serve` offers: one deployment per flow and data set, `retraining` with the schedules of params.yaml.
 
-`python -m pipelines.flows.schedules` works off what is due, in this checkout, until it is stopped.
+`python -m pipelines.flows.schedules` runs what is due, in this checkout, until it is stopped.
 """
 
 import sys
@@ -16,25 +16,25 @@ from prefect.flows import Flow
 from prefect.types.entrypoint import EntrypointType
 from pydantic import ValidationError
 
-from pipelines.catalogue import find
+from pipelines.catalogue import find_categories
 from pipelines.flows.retraining import retraining
 from pipelines.flows.scoring import DRIFT_EVENT, resource_of, scoring
-from pipelines.flows.settings import OrchestrationConfig, ScheduleConfig, read_orchestration
+from pipelines.flows.settings import CronConfig, OrchestrationConfig, read_orchestration
 from pipelines.flows.sweep import sweep
 from pipelines.flows.training import training
 from pipelines.launch.check_server import check_server
 
 ONE = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
-"""A run that would overlap one of the same deployment is cancelled, and says so."""
+"""A run that would overlap another of the same deployment is cancelled, and its state says so."""
 
 
 def deployments(config: OrchestrationConfig) -> Iterator[RunnerDeployment]:
-    """Yield the deployments, `FLOW/DATASET` each.
+    """Yield the deployments, each named `FLOW/DATASET`.
 
     Raises:
-        ValueError: If a schedule is of no data set of `categories`, or is no cron expression.
+        ValueError: If a schedule names a data set without categories, or is not a cron expression.
     """
-    datasets = sorted({entry.paths.dataset for entry in find(None, None)})
+    datasets = sorted({entry.paths.dataset for entry in find_categories(None, None)})
     for name in config.schedules:
         if name not in datasets:
             raise ValueError(
@@ -62,11 +62,11 @@ def _deployment(
         triggers=list(triggers),
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
-    # Where an event loop runs it would be a coroutine; none does here.
+    # Inside a running event loop this would be a coroutine; none runs here.
     return cast("RunnerDeployment", made)
 
 
-def _schedule(dataset: str, schedule: ScheduleConfig) -> CronSchedule:
+def _schedule(dataset: str, schedule: CronConfig) -> CronSchedule:
     try:
         return CronSchedule(cron=schedule.cron, timezone=schedule.timezone)
     except ValidationError as error:
@@ -89,7 +89,7 @@ def main() -> None:
         sys.exit(f"error: {error}")
     names = " ".join(f"{deployment.flow_name}/{deployment.name}" for deployment in served)
     sys.stdout.write(f"served: {names}\n")
-    # Not paused: a schedule that was stopped for a moment goes on by itself.
+    # Not paused at the end, so that schedules go on by themselves after a restart.
     serve(*served, pause_on_shutdown=False, print_starting_message=False)
 
 

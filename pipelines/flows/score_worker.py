@@ -1,9 +1,10 @@
 """Score every image of a folder or a prefix once: `python -m pipelines.flows.score_worker REQUEST.json`.
 
 Results are parts of a Parquet data set, `version=3/part-000000.parquet`, each written whole or not at all. An image is
-its path and its version (size and time, or ETag): what stands in a part is not scored again, and what changed is.
+identified by its path and its version (size and time, or ETag): one that is in a part already is not scored again, one
+that has changed is.
 
-Exit status: 0 done, 1 an error, 75 the store did not answer, which may pass.
+Exit status: 0 done, 1 an error, 75 the store did not answer, which another attempt may mend.
 """
 
 import json
@@ -27,24 +28,24 @@ from stages.download.transfer import Interrupted
 from stages.files import atomic_file, read_json
 
 COLUMNS = ["path", "image_version", "score", "label", "threshold", "error", "scored_at"]
-Read = Callable[[str], bytes]
+ReadImage = Callable[[str], bytes]
 
 
 def score_source(served: Any, source: str, out: Path, *, batch: int, timeout_s: float) -> int:  # noqa: ANN401  # mlflow does not type it
-    """Score what is not scored yet.
+    """Score the images that are not scored yet.
 
     Args:
-        served: The model, as mlflow loads it.
+        served: The model, as MLflow loads it.
         source: Folder or s3:// prefix.
-        out: Folder of the parts of this version of the model.
-        batch: Images a part.
-        timeout_s: Without an answer of the store.
+        out: Folder for the parts of this version of the model.
+        batch: Images per part.
+        timeout_s: How long to wait for an answer of the store, s.
 
     Returns:
         The number of images scored now.
 
     Raises:
-        ValueError: If the source cannot be read, or holds nothing.
+        ValueError: If the source cannot be read, or holds no files.
         Interrupted: If the store does not answer.
     """
     listing, read = _open(source, timeout_s)
@@ -61,12 +62,12 @@ def score_source(served: Any, source: str, out: Path, *, batch: int, timeout_s: 
 
 
 def read_scores(out: Path) -> pd.DataFrame:
-    """Return what was scored, in the order in which it was; columns as COLUMNS."""
+    """Return all scores, oldest first; the columns are COLUMNS."""
     parts = [pd.read_parquet(part) for part in sorted(out.glob("part-*.parquet"))]
     return pd.concat(parts, ignore_index=True) if parts else _table([])
 
 
-def _open(source: str, timeout_s: float) -> tuple[dict[str, str], Read]:
+def _open(source: str, timeout_s: float) -> tuple[dict[str, str], ReadImage]:
     path = local_path(source)
     if path is not None:
         listing = list_folder(path) if path.is_dir() else {}
@@ -88,7 +89,7 @@ def _done(out: Path) -> set[tuple[str, str]]:
     return set(zip(table["path"], table["image_version"], strict=True))
 
 
-def _rows(served: Any, images: list[tuple[str, str]], read: Read) -> Iterator[dict[str, Any]]:  # noqa: ANN401
+def _rows(served: Any, images: list[tuple[str, str]], read: ReadImage) -> Iterator[dict[str, Any]]:  # noqa: ANN401
     at = datetime.now(UTC)
     for path, version in images:
         row = {"path": path, "image_version": version, "scored_at": at}
@@ -101,7 +102,7 @@ def _rows(served: Any, images: list[tuple[str, str]], read: Read) -> Iterator[di
 
 
 def _table(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    # The types are stated: a part of nothing but errors must fit the others.
+    # The types are stated so that a part with nothing but errors fits the others.
     types = {"score": "float64", "label": "Int64", "threshold": "float64", "scored_at": "datetime64[us, UTC]"}
     return pd.DataFrame(rows, columns=COLUMNS).astype({name: types.get(name, "string") for name in COLUMNS})
 
@@ -112,7 +113,7 @@ def _say(text: str) -> None:
 
 
 def main() -> None:
-    """Read the request: model, source, out, batch, timeout_s."""
+    """Read the request (model, source, out, batch, timeout_s) and score."""
     leave_at_once()
     request = read_json(Path(sys.argv[1]))
     try:

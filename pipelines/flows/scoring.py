@@ -1,4 +1,4 @@
-"""Flow `scoring`: the images of a folder or a prefix through the champion, each once; and have its scores drifted?"""
+"""Flow `scoring`: score the images of a folder or prefix with the champion, each once, and look for drift."""
 
 import os
 import sys
@@ -19,11 +19,11 @@ from prefect.events import emit_event
 from prefect.logging import get_run_logger
 from prefect.states import Completed
 
-from pipelines.catalogue import Entry, find
-from pipelines.errors import PassingError
+from pipelines.catalogue import Entry, find_categories
+from pipelines.errors import TransientError
 from pipelines.flows.drift import Drift, measure_drift
 from pipelines.flows.report import run_name, tell
-from pipelines.flows.retries import ERRORS, attempt
+from pipelines.flows.retries import ERRORS, run_with_retries
 from pipelines.flows.score_worker import read_scores
 from pipelines.flows.settings import OrchestrationConfig, read_orchestration
 from pipelines.flows.training import failed
@@ -39,7 +39,7 @@ from stages.params import read_section
 
 OUT = Path(".local", "scores")
 DRIFT_EVENT = "diffusionad.drifted"
-"""The event on which an automation retrains."""
+"""The event that starts a retraining, by an automation."""
 
 
 @flow(name="scoring", flow_run_name=run_name)
@@ -47,13 +47,13 @@ def scoring(dataset: str, category: str, source: str, out: str | None = None) ->
     """Score the images that the champion of a category has not scored yet.
 
     Args:
-        dataset: Of params.yaml.
+        dataset: Name of a data set in params.yaml.
         category: One of its categories.
         source: Folder or s3://BUCKET/PREFIX.
-        out: Folder for the results; `.local/scores/MODEL` without it. They stand below `version=N`.
+        out: Folder for the results, which go below `version=N`; None for `.local/scores/MODEL`.
     """
     try:
-        (entry,) = find(dataset, category)
+        (entry,) = find_categories(dataset, category)
         return _score(entry, source, Path(out) if out else OUT / entry.model_name)
     except ERRORS as error:
         return failed(error)
@@ -69,7 +69,7 @@ def resource_of(dataset: str, category: str) -> str:
 
 def _score(entry: Entry, source: str, out: Path) -> State[Any]:
     config = read_orchestration()
-    client = attempt(connect, "connect to MLflow", config.retry_wait_s)
+    client = run_with_retries(connect, "connect to MLflow", config.retry_wait_s)
     version = registry.champion(client, entry.model_name) if _is_known(client, entry) else None
     if version is None:
         raise ValueError(f"{entry.model_name}: no champion yet; run `diffusionad promote` first")
@@ -77,7 +77,7 @@ def _score(entry: Entry, source: str, out: Path) -> State[Any]:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(out / ".lock", timeout=0), tempfile.TemporaryDirectory() as place:
-            model = registry.fetch(client, entry.model_name, version, Path(place, "model"))
+            model = registry.fetch_artifact(client, entry.model_name, version, Path(place, "model"))
             _run_batch(model, source, folder, config, Path(place))
     except Timeout:
         raise ValueError(f"{out}: another scoring writes there; nothing was done") from None
@@ -104,7 +104,7 @@ def _run_batch(model: Path, source: str, out: Path, config: OrchestrationConfig,
             "timeout_s": read_section(FetchConfig, "download.fetch").timeout_s,
         },
     )
-    attempt(_batch, "score", config.retry_wait_s, request, config.stage_timeout_s)
+    run_with_retries(_batch, "score", config.retry_wait_s, request, config.stage_timeout_s)
 
 
 def _batch(request: Path, timeout_s: float) -> None:
@@ -114,11 +114,11 @@ def _batch(request: Path, timeout_s: float) -> None:
         raise ValueError(f"the scoring took longer than {timeout_s:g} s and was stopped; run it again to go on")
     if ended.status:
         reason = (ended.lines or ("no reason given",))[-1].removeprefix("error: ")
-        raise (PassingError if ended.status == os.EX_TEMPFAIL else ValueError)(reason)
+        raise (TransientError if ended.status == os.EX_TEMPFAIL else ValueError)(reason)
 
 
 def _reference(client: MlflowClient, entry: Entry, version: str) -> NDArray[np.float64]:
-    """The scores of the normal test images, from the run that the version comes from."""
+    """Return the scores of the normal test images, from the run that the version comes from."""
     run_id = registry.run_of(registry.get_version(client, entry.model_name, version))
     artifact = f"evaluation/{entry.paths.scores.name}"
     with tempfile.TemporaryDirectory() as place:
@@ -142,7 +142,7 @@ def _record(
         "errors": int(table["error"].notna().sum()),
         "drift": drift._asdict(),
     }
-    write_json(folder / "_drift.json", content)  # readers of Parquet data sets pass over the underscore
+    write_json(folder / "_drift.json", content)  # readers of Parquet data sets skip names with an underscore
     told = {name: value for name, value in content.items() if name != "drift"}
     told |= {f"drift.{name}": value for name, value in drift._asdict().items()}
     create_table_artifact([{"of": name, "value": show(value)} for name, value in told.items()], "scores")

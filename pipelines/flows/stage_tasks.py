@@ -1,4 +1,4 @@
-"""DVC's graph as Prefect tasks: one task a stage, started when what it needs is done."""
+"""DVC's graph as Prefect tasks: one task per stage, started when the stages that it needs are done."""
 
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -9,25 +9,25 @@ from prefect.futures import PrefectFuture, as_completed
 from prefect.logging import get_run_logger
 
 from pipelines.catalogue import Entry
-from pipelines.flows.retries import patient
+from pipelines.flows.retries import with_retries
 from pipelines.flows.settings import OrchestrationConfig
-from pipelines.repository.dvc import Outcome, reproduce_stage
+from pipelines.repository.dvc import StageOutcome, reproduce_stage
 from pipelines.tracking.live import follow
 
 FUTURE = PrefectFuture[Any]
 
 
 class Done(NamedTuple):
-    """What came of the stages."""
+    """The outcome of all stages."""
 
-    outcomes: dict[str, Outcome]
-    """By stage, in the order in which they ended."""
+    outcomes: dict[str, StageOutcome]
+    """What DVC did with each stage, in the order in which they ended."""
     runs: dict[str, str]
-    """MLflow runs that followed a training, by key of the category."""
+    """Ids of the MLflow runs that followed a training, by key of the category."""
 
 
 class StagesError(ValueError):
-    """Stages failed; names each with its reason."""
+    """Stages failed; the message names each with its reason."""
 
 
 def run_stages(
@@ -40,21 +40,21 @@ def run_stages(
 ) -> Done:
     """Bring the stages of the current folder up to date.
 
-    A stage that fails keeps those that need it from running, and no others.
+    If a stage fails, the stages that need it do not run; all others do.
 
     Args:
-        needs: What each stage needs (`dvc_index.stage_graph`).
-        changed: Stages that DVC runs or restores, and after them those that need them (`dvc.changed_stages`).
+        needs: The stages that each stage needs (`dvc_index.stage_graph`).
+        changed: Stages that DVC has to run or restore (`dvc.changed_stages`); stages that need them follow. None: all.
         entries: Categories whose training is followed.
-        client: Of the store that their losses go to.
-        config: How many at once, how long, how often.
-        force: Stages that run though DVC sees no change.
+        client: Client of the store that their losses go to.
+        config: Section `orchestration`.
+        force: Stages that run even if DVC sees no change.
 
     Raises:
         StagesError: If stages failed.
     """
     stale = force | (needs.keys() if changed is None else set(changed))
-    run = patient(_run_stage, "stage", "{stage}", config.retry_wait_s)
+    run = with_retries(_run_stage, "stage", "{stage}", config.retry_wait_s)
     by_key = {entry.key: entry for entry in entries}
     done, failures = Done({}, {}), dict[str, str]()
     futures: dict[str, FUTURE] = {}
@@ -75,7 +75,7 @@ def run_stages(
         if not running:
             break
         future = next(as_completed(list(running)))
-        # The server hears of the end a little later; the future itself knows.
+        # The future knows that it has ended a little before the server does.
         future.wait()
         stage = running.pop(future)
         if future.state.is_completed():
@@ -106,8 +106,8 @@ def _run_stage(
     *,
     is_stale: bool,
     force: bool,
-) -> tuple[Outcome, str | None]:
-    """What DVC did, and the run that followed the training."""
+) -> tuple[StageOutcome, str | None]:
+    """Return what DVC did, and the id of the run that followed the training, if there was one."""
     if not is_stale:
         return "unchanged", None
     say, timeout_s = get_run_logger().info, config.stage_timeout_s

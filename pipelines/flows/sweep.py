@@ -1,4 +1,4 @@
-"""Flow `sweep`: categories x seeds x settings, each combination in a worktree of its own, side by side."""
+"""Flow `sweep`: every combination of categories, seeds and settings, each in a worktree of its own, side by side."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -16,10 +16,10 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from ruamel.yaml import YAML
 
-from pipelines.catalogue import Entry, find
+from pipelines.catalogue import Entry, find_categories
 from pipelines.digests import text_digest
 from pipelines.flows.report import run_name
-from pipelines.flows.retries import ERRORS, patient
+from pipelines.flows.retries import ERRORS, with_retries
 from pipelines.flows.settings import OrchestrationConfig, read_orchestration
 from pipelines.flows.training import failed
 from pipelines.processes import stop_all
@@ -35,11 +35,11 @@ from stages.tools.settings import lay_over
 OUT = Path(".local", "sweeps")
 SEED = "training.seed"
 LOCAL = "local"
-"""In place of the address of a Dask scheduler: one of this machine, for the time of the flow."""
+"""Stands for the address of a Dask scheduler: one is started on this machine for the duration of the flow."""
 
 
 class Cell(NamedTuple):
-    """One combination."""
+    """One combination of a category and settings."""
 
     entry: Entry
     settings: dict[str, Any]
@@ -47,7 +47,7 @@ class Cell(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Of its folder and its task."""
+        """Name of the combination's folder and task."""
         return f"{self.entry.key}-{text_digest(repr(sorted(self.settings.items())))[:8]}"
 
 
@@ -58,19 +58,19 @@ def sweep(
     seeds: tuple[int, ...] = (0,),
     settings: dict[str, list[Any]] | None = None,
 ) -> State[Any]:
-    """Train and evaluate every combination, starting from the last commit, and list the figures beside each other.
+    """Train and evaluate every combination, starting from the last commit, and tabulate the figures.
 
     Nothing is registered. What DVC has run before with the same settings comes from its cache, so a sweep that was
     stopped goes on when it is started again.
 
     Args:
-        dataset: Of params.yaml.
-        category: One of its categories; all of them without it.
+        dataset: Name of a data set in params.yaml.
+        category: One of its categories; None for all of them.
         seeds: Values of `training.seed`.
-        settings: Further settings by dotted name, with their values: {"training.steps": [300, 600]}.
+        settings: Values of further settings by dotted name: {"training.steps": [300, 600]}.
     """
     try:
-        config, made = read_orchestration(), list(cells(find(dataset, category), seeds, settings or {}))
+        config, made = read_orchestration(), list(cells(find_categories(dataset, category), seeds, settings or {}))
         rows = run_cells.with_options(task_runner=_task_runner(config))(made, Path.cwd(), config)
         return _finish(rows, dataset)
     except ERRORS as error:
@@ -82,15 +82,15 @@ def sweep(
 
 @flow(name="sweep cells", persist_result=False, validate_parameters=False)
 def run_cells(made: list[Cell], checkout: Path, config: OrchestrationConfig) -> list[dict[str, Any]]:
-    """Run each combination; a row each, in the order of their ends, with its figures or its error."""
-    run = patient(run_cell, "combination", "{cell.name}", config.retry_wait_s)
+    """Run each combination; return one row for each, in the order in which they ended, with its figures or error."""
+    run = with_retries(run_cell, "combination", "{cell.name}", config.retry_wait_s)
     rows: list[dict[str, Any]] = []
     try:
         futures: dict[PrefectFuture[Any], Cell] = {
             run.submit(cell, checkout, config.stage_timeout_s): cell for cell in made
         }
         for future in as_completed(list(futures)):
-            # The server hears of the end a little later; the future itself knows.
+            # The future knows that it has ended a little before the server does.
             future.wait()
             cell, state = futures[future], future.state
             row = {"category": cell.entry.model_name, **cell.settings}
@@ -119,7 +119,7 @@ def cells(entries: Sequence[Entry], seeds: Sequence[int], settings: Mapping[str,
 
 
 def run_cell(cell: Cell, checkout: Path, timeout_s: float) -> dict[str, Any]:
-    """Train and evaluate one combination in a worktree, by DVC, and return its figures."""
+    """Train and evaluate one combination with DVC in a worktree, and return its figures."""
     with workspace(cell.name, checkout) as folder:
         carry_over(locked_stages(cell.entry.key, checkout), folder)
         _set(cell.settings, folder)
@@ -143,7 +143,7 @@ def _set(settings: Mapping[str, Any], folder: Path) -> None:
 
 
 def _task_runner(config: OrchestrationConfig) -> TaskRunner[Any]:
-    """Threads that wait for processes, or Dask, as the setting says."""
+    """Return threads that wait for processes, or Dask, as the setting says."""
     where, workers = config.sweep.dask, config.sweep.workers
     if where is None:
         return ThreadPoolTaskRunner(max_workers=workers)

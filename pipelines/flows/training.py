@@ -1,4 +1,4 @@
-"""Flow `training`: stages -> run -> version -> gate -> champion or report, in the current folder."""
+"""Flow `training`: stages -> MLflow run -> registered version -> gate -> champion or report, in the current folder."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
-from pipelines.catalogue import Entry, find
+from pipelines.catalogue import Entry, find_categories
 from pipelines.digests import file_digest, folder_digest, text_digest
 from pipelines.flows.report import (
     report_comparison,
@@ -25,7 +25,7 @@ from pipelines.flows.report import (
     run_name,
     tell,
 )
-from pipelines.flows.retries import ERRORS, attempt, one_line
+from pipelines.flows.retries import ERRORS, one_line, run_with_retries
 from pipelines.flows.settings import OrchestrationConfig, read_orchestration
 from pipelines.flows.stage_tasks import run_stages
 from pipelines.launch.states import REFUSED
@@ -43,28 +43,28 @@ from stages.params import PARAMS
 
 CHECKED = Path(".local", "settings-checked")
 LAST = ("evaluate", "benchmark")
-"""The stages that nothing else needs."""
+"""The stages that no other stage needs."""
 
 
 class Trained(NamedTuple):
-    """What a training hands to its judge."""
+    """What `run_training` hands to `judge_training`."""
 
     client: MlflowClient
     rules: PromotionConfig
     runs: dict[str, str]
-    """MLflow runs that followed a training, by key of the category."""
+    """Ids of the MLflow runs that followed a training, by key of the category."""
 
 
-class Result(NamedTuple):
-    """What came of a training."""
+class TrainingOutcome(NamedTuple):
+    """The registered versions and the gate's decision."""
 
     versions: dict[str, str]
-    """Of the registered model of each category."""
+    """Version number by name of the registered model."""
     decision: Decision | None
-    """None if every model is its champion's."""
+    """None if every model is identical to its champion."""
 
     def summary(self) -> str:
-        """One line."""
+        """Return the outcome in one line."""
         names = ", ".join(f"{name} version {version}" for name, version in self.versions.items())
         if self.decision is None:
             return f"nothing new: {names} as before"
@@ -73,101 +73,101 @@ class Result(NamedTuple):
 
 @flow(name="training", flow_run_name=run_name)
 def training(dataset: str, category: str | None = None) -> State[Any]:
-    """Bring a data set, or one category of it, up to date in the current folder, and judge what came of it.
+    """Bring a data set, or one category of it, up to date in the current folder, and judge the result.
 
     Args:
-        dataset: Of params.yaml.
-        category: One of its categories; all of them without it.
+        dataset: Name of a data set in params.yaml.
+        category: One of its categories; None for all of them.
     """
     try:
-        entries, config = find(dataset, category), read_orchestration()
-        result = judge(entries, config, train(entries, config))
+        entries, config = find_categories(dataset, category), read_orchestration()
+        result = judge_training(entries, config, run_training(entries, config))
     except ERRORS as error:
         return failed(error)
     except BaseException:
-        # The task runner would wait for the processes of its threads.
+        # Otherwise the task runner would wait for the processes of its threads.
         stop_all()
         raise
     return final_state(result)
 
 
-def train(entries: Sequence[Entry], config: OrchestrationConfig, force: frozenset[str] = frozenset()) -> Trained:
-    """Check settings and store, then run stages.
+def run_training(entries: Sequence[Entry], config: OrchestrationConfig, force: frozenset[str] = frozenset()) -> Trained:
+    """Check the settings and the store, then run the stages.
 
     Args:
-        entries: Categories.
+        entries: The categories to train.
         config: Section `orchestration`.
-        force: DVC stages that run though nothing changed.
+        force: DVC stages that run even if nothing changed.
 
     Raises:
-        ValueError: If settings, the store or a stage fail.
+        ValueError: If the settings are wrong, the store does not answer, or a stage fails.
     """
     rules, targets = read_rules(), [f"{stage}@{entry.key}" for entry in entries for stage in LAST]
-    # DVC takes seconds to look at its stages: once for all of them, and beside what else is looked at first.
+    # DVC takes seconds to check its stages: done once for all of them, while the settings are checked.
     with ThreadPoolExecutor(1) as aside:
         looking = aside.submit(changed_stages, *targets)
-        attempt(check_settings, "check settings", ())
+        run_with_retries(check_settings, "check settings", ())
         needs = stage_graph(Path.cwd(), targets)
-        client = attempt(connect, "connect to MLflow", config.retry_wait_s)
+        client = run_with_retries(connect, "connect to MLflow", config.retry_wait_s)
         changed = looking.result()
     done = run_stages(needs, changed, entries, client, config, force)
     report_outcomes(done.outcomes)
     return Trained(client, rules, done.runs)
 
 
-def judge(entries: Sequence[Entry], config: OrchestrationConfig, trained: Trained) -> Result:
+def judge_training(entries: Sequence[Entry], config: OrchestrationConfig, trained: Trained) -> TrainingOutcome:
     """Track and register what the stages left, judge it, and promote or report.
 
     Args:
-        entries: Promoted together or not at all.
+        entries: The categories, promoted all together or not at all.
         config: Section `orchestration`.
-        trained: Of the same categories.
+        trained: Result of `run_training` for the same categories.
 
     Raises:
-        ValueError: If the store or the gate fail.
+        ValueError: If the store fails or the gate cannot judge.
     """
     client = trained.client
     versions = {
-        entry.model_name: attempt(
-            register, f"register {entry.model_name}", (), client, entry, trained.runs.get(entry.key)
+        entry.model_name: run_with_retries(
+            register_and_report, f"register {entry.model_name}", (), client, entry, trained.runs.get(entry.key)
         )
         for entry in entries
     }
     report_metrics(entries)
-    verdict = attempt(promote, "judge", (), client, entries, trained.rules, None)
+    verdict = run_with_retries(promote, "judge", (), client, entries, trained.rules, None)
     report_decision(verdict.decision)
     for entry, candidate, champion in verdict.contests:
         if champion is not None:
             report_comparison(entry, client, _run_of(client, entry, candidate), champion, candidate)
-    result = Result(versions, verdict.decision)
+    result = TrainingOutcome(versions, verdict.decision)
     if result.decision is not None:
         verb = "promoted" if result.decision.promote else "refused"
         tell(config.notify, f"{verb}: {', '.join(versions)}", result.decision.to_table())
     return result
 
 
-def final_state(result: Result) -> State[Any]:
-    """Name the end of a flow after the decision; a refusal is no failure of the flow."""
+def final_state(result: TrainingOutcome) -> State[Any]:
+    """Name the final state of a flow after the decision; a refusal is not a failure of the flow."""
     refused = result.decision is not None and not result.decision.promote
     return Completed(name=REFUSED if refused else "Completed", message=result.summary())
 
 
 def failed(error: Exception) -> State[Any]:
-    """Say in one line what went wrong. Returned, not raised: a traceback would say nothing more."""
+    """Log an error in one line and return the failed state. Not raised: a traceback would add nothing."""
     line = one_line(error)
     get_run_logger().error(line)
     return Failed(message=line)
 
 
 def check_settings() -> None:
-    """Read every section of params.yaml, before hours of training end at a typo in `evaluation`.
+    """Read every section of params.yaml, so that hours of training do not end at a typo in `evaluation`.
 
     Raises:
-        ValueError: If something is wrong; a line each.
+        ValueError: If a setting is wrong; one line for each.
     """
     code = [folder_digest(Path(room)) for room in ("diffusionad", "stages")]
     digest = text_digest(" ".join([file_digest(PARAMS), *code]))
-    # It loads all that stages load, which takes seconds: what was found sound is not asked again.
+    # The check loads everything that the stages load, which takes seconds: settings that passed are not checked again.
     if CHECKED.is_file() and CHECKED.read_text() == digest:
         return
     done = subprocess.run([sys.executable, "-m", "stages.tools.check"], capture_output=True, text=True, check=False)
@@ -177,8 +177,8 @@ def check_settings() -> None:
         draft.write_text(digest)
 
 
-def register(client: MlflowClient, entry: Entry, run_id: str | None) -> str:
-    """Log what the stages left and make it a version; show its run and pictures."""
+def register_and_report(client: MlflowClient, entry: Entry, run_id: str | None) -> str:
+    """Log what the stages left, register it as a version, show its run and pictures, and return the version."""
     track(client, entry, run_id)
     version, is_new = registry.register(client, entry)
     get_run_logger().info("%s: version %s%s", entry.model_name, version, "" if is_new else ", as before")

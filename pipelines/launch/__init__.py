@@ -1,1 +1,1 @@
-"""How flows are started: servers, processes, schedules."""
+"""Starting flows: the servers and processes that they need."""

@@ -1,4 +1,4 @@
-"""Is the Prefect server that PREFECT_API_URL names one that flows can work with?"""
+"""Check that flows can work with the Prefect server that PREFECT_API_URL names."""
 
 import time
 
@@ -8,13 +8,13 @@ from prefect.settings import get_current_settings
 
 
 def check_server(wait_s: float = 0) -> None:
-    """Ask the server for its version, before a flow ends at it in a traceback; without one nothing is asked.
+    """Ask the server for its version, so that a flow does not fail with a traceback; do nothing if none is named.
 
     Args:
-        wait_s: How long a server that is just starting may take to answer.
+        wait_s: How long a server that is just starting may take to answer, s.
 
     Raises:
-        ValueError: If it does not answer, refuses the log-in, or is of another major version.
+        ValueError: If the server does not answer, refuses the log-in, or has another major version.
     """
     url, end = get_current_settings().api.url, time.monotonic() + wait_s
     while url:
@@ -27,7 +27,7 @@ def check_server(wait_s: float = 0) -> None:
                 f"{url}: the Prefect server there answered {error.response.status_code}; {advice}"
             ) from None
         except RuntimeError as error:
-            # With a cause if there is no answer, without one if there is a wrong one.
+            # Prefect gives it a cause if there was no answer, and none if the answer was wrong.
             if error.__cause__ is None or time.monotonic() >= end:
                 raise ValueError(f"{url}: {error} See PREFECT_API_URL, or unset it to go without a server") from None
             time.sleep(0.1)

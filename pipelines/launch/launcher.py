@@ -1,7 +1,7 @@
-"""Start flows, and the server of their schedules, so that nothing of them is left when the command ends.
+"""Start flows, and the server of their schedules, so that no process is left when the command ends.
 
-Each process that is started leads a session of its own, and the whole session is ended with it: Prefect's embedded
-server and the stages of a flow that was killed would live on otherwise.
+Each process that is started leads a session of its own, and the whole session is ended with it: otherwise Prefect's
+embedded server and the stages of a killed flow would live on.
 """
 
 import contextlib
@@ -25,18 +25,20 @@ from pipelines.processes import end_session
 HOME = Path(".local", "prefect")
 """Prefect's database and settings, where no server is named."""
 START_S = 600
-"""A server may take to answer."""
+"""How long a starting server may take to answer, s."""
 PORT = "4200"
 SERVER = [sys.executable, "-m", "uvicorn", "--factory", "pipelines.launch.server:create_app"]
 SERVER += ["--host", "127.0.0.1", "--log-level", "error", "--lifespan", "on"]
 EPHEMERAL = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
-"""The server that Prefect itself starts for a flow without one; it would begin only once the flow has loaded."""
+"""What Prefect sets for the server that it starts for a flow itself; ours starts before the flow has loaded."""
 AWAIT = "await-server"
+"""Argument of `pipelines.launch.process`: the server is still starting."""
 LOCK_S = 600
+"""How long to wait for another process that makes the database, s."""
 
 
 def launch_flow(name: str, parameters: Mapping[str, Any]) -> int:
-    """Run a flow and return its exit status; without PREFECT_API_URL on a server of its own.
+    """Run a flow and return its exit status; without PREFECT_API_URL, on a server of its own.
 
     Raises:
         ValueError: If Prefect's database cannot be made, or the server does not come up.
@@ -56,7 +58,7 @@ def launch_flow(name: str, parameters: Mapping[str, Any]) -> int:
 
 
 def launch_schedules() -> int:
-    """Serve the deployments of params.yaml until stopped; without PREFECT_API_URL on a local server.
+    """Serve the deployments of params.yaml until stopped; without PREFECT_API_URL, on a local server.
 
     Raises:
         ValueError: If the server does not come up.
@@ -84,7 +86,7 @@ def prepare() -> dict[str, str]:
     if environment.get("PREFECT_API_URL"):
         return environment
     home = Path(environment.setdefault("PREFECT_HOME", str(HOME.absolute())))
-    # Prefect would not make it, and say after minutes that its server timed out.
+    # Prefect does not create it, and would only report after minutes that its server timed out.
     home.mkdir(parents=True, exist_ok=True)
     stamp, version = home / "schema", metadata.version("prefect")
     # Two servers that make the tables of one database at once both fail: one makes them, the others wait.
@@ -109,7 +111,7 @@ def _session(
     try:
         yield process
     finally:
-        # Alone at first: a flow then stops what it started and says so to Prefect.
+        # Only its leader at first: a flow then stops what it started and reports that to Prefect.
         if process.poll() is None:
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -121,7 +123,7 @@ def _session(
 @contextlib.contextmanager
 def _stopped_by_signals() -> Iterator[None]:
     def stop(number: int, _: object) -> None:
-        # Once: a second signal may not break off the tidying up.
+        # Once only: a second signal must not interrupt the clean-up.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         sys.exit(128 + number)

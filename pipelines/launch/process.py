@@ -1,6 +1,6 @@
 """The process in which one flow runs: `python -m pipelines.launch.process training '{"dataset": "elpv"}'`.
 
-Exit status: 0 completed, 1 failed, 3 the gate refused. The last line says what came of it.
+Exit status: 0 completed, 1 failed, 3 the gate refused. The last line states the result.
 """
 
 import importlib
@@ -22,11 +22,11 @@ def main() -> None:
     """Run the flow that the command line names, with its parameters as JSON."""
     leave_at_once()
     name, parameters = sys.argv[1], json.loads(sys.argv[2])
-    # Of the four only this one: each loads libraries of its own.
+    # Only this one of the four flows is imported: each loads libraries of its own.
     flow: Flow[..., State[Any]] = getattr(importlib.import_module(f"pipelines.flows.{name}"), name)
     awaits = AWAIT in sys.argv[3:]
     if awaits:
-        # While the server still loads: MLflow would begin with it at the first use of a store.
+        # Used while the server still loads: otherwise MLflow would import it at the first use of a store.
         importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
     try:
         check_server(START_S if awaits else 0)

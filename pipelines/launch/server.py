@@ -1,4 +1,4 @@
-"""The Prefect server of one flow, which `launcher` starts where none is named: `uvicorn --factory` makes it of this."""
+"""The Prefect server that `launcher` starts for one flow where none is named, as `uvicorn --factory` wants it."""
 
 import gc
 
@@ -6,9 +6,9 @@ from fastapi import FastAPI
 
 
 def create_app() -> FastAPI:
-    """Load Prefect's server without looking for garbage in what is loaded, which is a tenth of its time."""
+    """Load Prefect's server with the garbage collector off, which saves a tenth of the loading time."""
     gc.disable()
-    from prefect.server.api import server  # noqa: PLC0415  # that is the work
+    from prefect.server.api import server  # noqa: PLC0415  # this import is what takes the time
 
     app = server.create_app()
     gc.freeze()

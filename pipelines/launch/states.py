@@ -1,8 +1,8 @@
-"""Names of completed states of our flows, beside Prefect's own."""
+"""Names of completed states of our flows, in addition to Prefect's own."""
 
 REFUSED = "Refused"
-"""The gate refused; no failure of the flow."""
+"""The gate refused, which is not a failure of the flow."""
 UNCHANGED = "Unchanged"
 """There was nothing to do."""
 DRIFTED = "Drifted"
-"""Scores have drifted; a scoring all the same."""
+"""The images were scored, and the scores have drifted."""

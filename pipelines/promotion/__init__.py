@@ -1,1 +1,1 @@
-"""The gate: what is measured, what is decided, who becomes champion."""
+"""Registered versions and the gate: what is measured, what is decided, which version becomes champion."""

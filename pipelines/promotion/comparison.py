@@ -1,4 +1,4 @@
-"""Two registered versions side by side, image by image: the page that a person reads before a promotion."""
+"""The page that compares two registered versions image by image, for a person to read before a promotion."""
 
 import tempfile
 from collections.abc import Mapping
@@ -27,12 +27,12 @@ from stages.evaluate.report.tiles import has_reconstructions
 from stages.files import atomic_folder
 
 BINS = 40
-"""Of the histogram of scores."""
+"""Bins of the score histogram."""
 PAGE, PICTURES = "index.html", "report"
 
 
 class Pair(NamedTuple):
-    """Two versions of one category; what changes is told from `before` to `after`."""
+    """Two versions of one category; the page shows what changes from `before` to `after`."""
 
     entry: Entry
     before: str
@@ -40,16 +40,16 @@ class Pair(NamedTuple):
 
 
 def compare(client: MlflowClient, pair: Pair, scoring: ScoringConfig, folder: Path) -> Path:
-    """Score both artifacts on the test rows of today and write the page.
+    """Score both artifacts on the current test rows and write the page.
 
     Args:
-        client: Of the store.
-        pair: Numbers of the versions.
-        scoring: Of the paired bootstrap.
-        folder: Gets index.html and a folder of pictures; replaced if it exists.
+        client: Client of the store.
+        pair: The category and the numbers of its two versions.
+        scoring: Part `scoring` of section `promotion`.
+        folder: Folder for index.html and the pictures; replaced if it exists.
 
     Returns:
-        The page.
+        Path of the page.
 
     Raises:
         ValueError: If an artifact is missing or altered, or scoring fails.
@@ -57,8 +57,8 @@ def compare(client: MlflowClient, pair: Pair, scoring: ScoringConfig, folder: Pa
     name = pair.entry.model_name
     with tempfile.TemporaryDirectory() as place, atomic_folder(folder) as draft:
         folders = {
-            "candidate": registry.fetch(client, name, pair.after, Path(place, "candidate")),
-            "champion": registry.fetch(client, name, pair.before, Path(place, "champion")),
+            "candidate": registry.fetch_artifact(client, name, pair.after, Path(place, "candidate")),
+            "champion": registry.fetch_artifact(client, name, pair.before, Path(place, "champion")),
         }
         (draft / PICTURES).mkdir()
         answer = score_apart(pair.entry, folders, scoring, Path(place), draft / PICTURES)
@@ -69,7 +69,7 @@ def compare(client: MlflowClient, pair: Pair, scoring: ScoringConfig, folder: Pa
 def write_comparison(
     client: MlflowClient, pair: Pair, answer: Mapping[str, Any], scoring: ScoringConfig, folder: Path
 ) -> None:
-    """Write the page of what `promotion.judge_worker` found out into a folder that has its pictures already."""
+    """Write the page for an answer of `promotion.judge_worker` into a folder that has the pictures already."""
     rows = read_manifest(pair.entry.paths.manifest).query("split == 'test'").reset_index(drop=True)
     labels = rows["label"].to_numpy()
     versions = {"champion": pair.before, "candidate": pair.after}
@@ -97,15 +97,17 @@ def write_comparison(
     write_page(folder / PAGE, PICTURES, review)
 
 
-def attach(client: MlflowClient, pair: Pair, answer: Mapping[str, Any], scoring: ScoringConfig, folder: Path) -> None:
-    """Log the page of a contest to the run of the candidate.
+def log_comparison(
+    client: MlflowClient, pair: Pair, answer: Mapping[str, Any], scoring: ScoringConfig, folder: Path
+) -> None:
+    """Write the page of a contest and log it to the run of the candidate.
 
     Args:
-        client: Of the store.
+        client: Client of the store.
         pair: Champion and candidate.
-        answer: What `pipelines.promotion.judge_worker` found out.
-        scoring: As it was told.
-        folder: Has the pictures in `report`; gets the page.
+        answer: Answer of `pipelines.promotion.judge_worker`.
+        scoring: The settings that the answer was computed with.
+        folder: Folder for the page; holds the pictures in `report` already.
     """
     write_comparison(client, pair, answer, scoring, folder)
     run_id = registry.run_of(registry.get_version(client, pair.entry.model_name, pair.after))
@@ -113,7 +115,7 @@ def attach(client: MlflowClient, pair: Pair, answer: Mapping[str, Any], scoring:
 
 
 def place_in_run(before: str, after: str) -> str:
-    """Folder of the page among the artifacts of the run of `after`."""
+    """Return the folder of the page among the artifacts of the run of `after`."""
     return f"compare/{before}-{after}"
 
 

@@ -1,4 +1,4 @@
-"""What the gate decided: every rule, its values and its verdict, for a person and for a machine."""
+"""The gate's decision: every rule with its values and verdict, readable by people and by programs."""
 
 import json
 import math
@@ -8,25 +8,23 @@ MARKS = {True: "pass", False: "FAIL"}
 
 
 class Check(NamedTuple):
-    """One rule and what came of it."""
+    """One rule and its verdict."""
 
     rule: str
     subject: str
     """The figure or fact that the rule is about."""
     value: float | str | None
-    """What was found; None if nothing was."""
+    """The value that was found; None if there was none."""
     limit: str
-    """What is asked for."""
+    """The value that the rule requires."""
     passed: bool
     category: str = ""
 
     @property
     def reason(self) -> str:
-        """One sentence."""
+        """The rule, its value and its limit, in one sentence."""
         stands = "holds" if self.passed else "does not hold"
-        return (
-            f"{self.category}: {self.rule} {stands}: {self.subject} is {show(self.value)}, asked for is {self.limit}."
-        )
+        return f"{self.category}: {self.rule} {stands}: {self.subject} is {show(self.value)}, required is {self.limit}."
 
 
 class Decision(NamedTuple):
@@ -36,25 +34,25 @@ class Decision(NamedTuple):
 
     @property
     def promote(self) -> bool:
-        """Whether there was something to check, and nothing speaks against it."""
+        """Whether there was something to check, and every check passed."""
         return bool(self.checks) and all(check.passed for check in self.checks)
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """What speaks against a promotion, a sentence each."""
+        """One sentence for each check that failed."""
         return tuple(check.reason for check in self.checks if not check.passed)
 
     def to_table(self) -> str:
-        """Lines for a terminal."""
+        """Format the decision as lines for a terminal."""
         return "\n".join([*_columns(self._rows()), "", self._verdict()])
 
     def to_markdown(self) -> str:
-        """A page for the run."""
+        """Format the decision as a page for the run."""
         head, *rows = [f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in self._rows()]
         return "\n".join([f"**{self._verdict()}**", "", head, "|---|---|---|---|---|---|", *rows, ""])
 
     def to_json(self) -> str:
-        """All of it; NaN becomes null, which JSON has."""
+        """Return the whole decision as JSON; NaN, which JSON lacks, becomes null."""
         checks = [{**check._asdict(), "value": _finite(check.value)} for check in self.checks]
         return json.dumps({"promote": self.promote, "checks": checks}, indent=2, allow_nan=False)
 
@@ -64,7 +62,7 @@ class Decision(NamedTuple):
         return cls(tuple(Check(**check) for check in json.loads(text)["checks"]))
 
     def _rows(self) -> list[tuple[str, ...]]:
-        head = ("category", "rule", "of", "found", "asked for", "verdict")
+        head = ("category", "rule", "subject", "found", "required", "verdict")
         return [head, *((c.category, c.rule, c.subject, show(c.value), c.limit, MARKS[c.passed]) for c in self.checks)]
 
     def _verdict(self) -> str:
@@ -75,7 +73,7 @@ class Decision(NamedTuple):
 
 
 def show(value: object) -> str:
-    """A value as a person reads it."""
+    """Format a value for a person."""
     if value is None:
         return "missing"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

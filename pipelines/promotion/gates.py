@@ -1,7 +1,7 @@
-"""The promotion gate: may these candidates take the place of the champions? Pure: evidence in, decision out.
+"""The promotion gate: may these candidates replace the champions? A pure function from evidence to decision.
 
-Every rule is written so that it holds only if the good case is shown. A comparison with NaN is false, a missing figure
-is no figure, so both refuse.
+Every rule passes only if the evidence shows the good case. A comparison with NaN is false, and a missing figure reaches
+no limit, so both refuse.
 """
 
 import math
@@ -23,91 +23,95 @@ Figure = Literal[
     "synthetic_pixel_pro",
     "synthetic_pixel_ap",
 ]
-"""A figure of metrics.json in [0, 1], higher is better."""
+"""A figure of metrics.json, in [0, 1]; higher is better."""
 
 FIGURES: tuple[Figure, ...] = get_args(Figure)
 LINEAGE = ("git.commit", "git.dirty", "dvc_status", "dvc_lock", "manifest", "params", "environment")
-"""Facts without which a version cannot be made again."""
+"""Facts without which a version cannot be rebuilt."""
 
 
 class Floor(Section):
-    """The least that a figure must reach."""
+    """The least values that a figure must reach."""
 
-    mean: float = Field(ge=0, le=1, description="of the mean over the categories that are promoted together")
-    worst: float = Field(ge=0, le=1, description="of each category")
+    mean: float = Field(ge=0, le=1, description="least mean over the categories that are promoted together")
+    worst: float = Field(ge=0, le=1, description="least value of each category")
 
 
 class GateConfig(Section):
-    """What a candidate must show: section `promotion` of params.yaml, as it holds for one category."""
+    """What a candidate must show: section `promotion` of params.yaml, resolved for one category."""
 
     floors: dict[Figure, Floor | None] = Field(description="null: this figure has no floor")
-    read_as: Literal["estimate", "lower_bound"] = Field(description="which end of the figure is held against its floor")
+    read_as: Literal["estimate", "lower_bound"] = Field(
+        description="which value of a figure is compared with its floor"
+    )
     max_regression: dict[Figure, Annotated[float, Field(ge=0, le=1)] | None] = Field(
         description="how far the lower 95 % bound of candidate minus champion, on the same images, may lie below zero"
     )
     max_disagreement: float = Field(
-        ge=0, description="how far a figure of the registered artifact may be from the one that its run states"
+        ge=0, description="largest difference between a figure of the registered artifact and the one its run states"
     )
     latency_ms: float | None = Field(
-        gt=0, description="budget of the median time of an image, measured now; null: none"
+        gt=0, description="largest median time per image, measured now, ms; null: no limit"
     )
-    latency_ratio: float = Field(gt=0, description="median time of the candidate over that of the champion, at most")
-    size_mib: float = Field(gt=0, description="budget of the weights")
-    allow_warnings: bool = Field(description="whether a data contract with warnings is clean enough")
-    require_clean_tree: bool = Field(description="whether uncommitted changes refuse")
+    latency_ratio: float = Field(gt=0, description="largest median time of the candidate over that of the champion")
+    size_mib: float = Field(gt=0, description="largest size of the weights, MiB")
+    allow_warnings: bool = Field(description="whether a data contract with warnings passes")
+    require_clean_tree: bool = Field(description="whether uncommitted changes lead to a refusal")
 
 
-class Rival(NamedTuple):
+class ChampionEvidence(NamedTuple):
     """What was measured of the champion, beside the candidate and on the same images."""
 
     version: str
     manifest: str
-    """Digest of the manifest that it was scored on, just now."""
+    """Digest of the manifest that the champion was scored on just now."""
     lower_bounds: Mapping[str, float]
-    """By figure: lower 95 % bound of candidate minus champion over the same resamples."""
+    """Lower 95 % bound of candidate minus champion over the same resamples, by figure."""
     latency_ratio: float
-    """Median time of the candidate over that of the champion, raced turn by turn in one process."""
+    """Median time of the candidate over that of the champion, timed in turn in one process."""
     leaked: int | None
-    """Test images in its training set; None if that set is unknown."""
+    """Number of test images in the champion's training set; None if that set is unknown."""
 
 
-class Evidence(NamedTuple):
-    """All that the gate knows of one category. What could not be found out is None, NaN or missing."""
+class GateEvidence(NamedTuple):
+    """All that the gate knows of one category. What could not be determined is None, NaN or missing."""
 
     version: str
     digest: str
-    """Of the artifact as it lies in the registry now."""
+    """Digest of the artifact that is in the registry now."""
     registered_digest: str | None
-    """Of the artifact as it was registered."""
+    """Digest of the artifact when it was registered."""
     manifest: str
     """Digest of the manifest whose test rows were scored."""
     figures: Mapping[str, float | None]
-    """Of the artifact, scored just now; with `_low`."""
+    """Figures of the artifact, measured just now; lower bounds have the suffix `_low`."""
     stated: Mapping[str, float | None]
-    """The same as the run states them."""
+    """The same figures as the run states them."""
     leaked: int | None
-    """Test images in the candidate's training set; None if that set is unknown."""
+    """Number of test images in the candidate's training set; None if that set is unknown."""
     latency_ms: float
+    """Median time per image, ms."""
     size_mib: float
+    """Size of the weights, MiB."""
     violations: Mapping[str, int] | None
-    """Rules of the data contract that `failed` and `warned`; None without a report."""
+    """Number of rules of the data contract that are `failed` and `warned`; None without a report."""
     lineage: Mapping[str, str]
-    champion: Rival | None
+    champion: ChampionEvidence | None
     """None if the category has none yet."""
 
 
-def decide(configs: Mapping[str, GateConfig], evidence: Mapping[str, Evidence]) -> Decision:
-    """Hold each category against its rules, and the mean over all against theirs.
+def decide(configs: Mapping[str, GateConfig], evidence: Mapping[str, GateEvidence]) -> Decision:
+    """Check each category against its rules, and the mean over all categories against the floors for it.
 
     Args:
-        configs: What each category must show, by its name.
-        evidence: What was found, by the same names.
+        configs: Rules of each category, by its name.
+        evidence: Evidence for each category, by the same names.
 
     Returns:
-        Every rule with its values and verdict; promote only if all hold, and only all categories together.
+        Every rule with its values and verdict. Categories are promoted together, and only if all rules pass.
 
     Raises:
-        ValueError: If there is no category, or configs and evidence are of different ones.
+        ValueError: If there is no category, or configs and evidence name different ones.
     """
     if not evidence or set(configs) != set(evidence):
         raise ValueError(f"expected evidence for each of {sorted(configs)}, got it for {sorted(evidence)}")
@@ -117,7 +121,7 @@ def decide(configs: Mapping[str, GateConfig], evidence: Mapping[str, Evidence]) 
     return Decision((*checks, *_judge_mean(configs, evidence)))
 
 
-def _judge(config: GateConfig, facts: Evidence) -> Iterator[Check]:
+def _judge(config: GateConfig, facts: GateEvidence) -> Iterator[Check]:
     yield from _judge_artifact(config, facts)
     yield from _judge_origin(config, facts)
     yield from _judge_leaks(facts)
@@ -129,7 +133,7 @@ def _judge(config: GateConfig, facts: Evidence) -> Iterator[Check]:
     yield from _judge_cost(config, facts)
 
 
-def _judge_artifact(config: GateConfig, facts: Evidence) -> Iterator[Check]:
+def _judge_artifact(config: GateConfig, facts: GateEvidence) -> Iterator[Check]:
     registered = facts.registered_digest
     yield Check(
         "artifact",
@@ -147,7 +151,7 @@ def _judge_artifact(config: GateConfig, facts: Evidence) -> Iterator[Check]:
         yield Check("same_figures", name, gap, f"<= {config.max_disagreement:g}", gap <= config.max_disagreement)
 
 
-def _judge_origin(config: GateConfig, facts: Evidence) -> Iterator[Check]:
+def _judge_origin(config: GateConfig, facts: GateEvidence) -> Iterator[Check]:
     missing = [key for key in LINEAGE if not facts.lineage.get(key)]
     yield Check("lineage", "missing", ", ".join(missing) or "nothing", "nothing", not missing)
     status = facts.lineage.get("dvc_status") or None
@@ -171,13 +175,13 @@ def _judge_origin(config: GateConfig, facts: Evidence) -> Iterator[Check]:
         yield Check("contract", "warned", warned, "0", warned == 0)
 
 
-def _judge_leaks(facts: Evidence) -> Iterator[Check]:
+def _judge_leaks(facts: GateEvidence) -> Iterator[Check]:
     yield Check("leak", "candidate", facts.leaked, "0", facts.leaked == 0)
     if facts.champion is not None:
         yield Check("leak", "champion", facts.champion.leaked, "0", facts.champion.leaked == 0)
 
 
-def _judge_regression(config: GateConfig, facts: Evidence) -> Iterator[Check]:
+def _judge_regression(config: GateConfig, facts: GateEvidence) -> Iterator[Check]:
     if facts.champion is None:
         return
     there = facts.champion.manifest
@@ -188,7 +192,7 @@ def _judge_regression(config: GateConfig, facts: Evidence) -> Iterator[Check]:
             yield Check("no_regression", figure, bound, f">= {-margin:g}", _within(bound, -margin))
 
 
-def _judge_cost(config: GateConfig, facts: Evidence) -> Iterator[Check]:
+def _judge_cost(config: GateConfig, facts: GateEvidence) -> Iterator[Check]:
     if config.latency_ms is not None:
         within = 0 < facts.latency_ms <= config.latency_ms
         yield Check("latency", "ms_p50", facts.latency_ms, f"<= {config.latency_ms:g}", within)
@@ -198,8 +202,8 @@ def _judge_cost(config: GateConfig, facts: Evidence) -> Iterator[Check]:
     yield Check("size", "mib", facts.size_mib, f"<= {config.size_mib:g}", 0 < facts.size_mib <= config.size_mib)
 
 
-def _judge_mean(configs: Mapping[str, GateConfig], evidence: Mapping[str, Evidence]) -> Iterator[Check]:
-    # Settings may differ by category; of the floors of the mean, the highest holds.
+def _judge_mean(configs: Mapping[str, GateConfig], evidence: Mapping[str, GateEvidence]) -> Iterator[Check]:
+    # Settings may differ between categories; the highest of their floors for the mean counts.
     for figure in sorted({name for config in configs.values() for name, floor in config.floors.items() if floor}):
         judged = [name for name, config in configs.items() if config.floors.get(figure)]
         floor = max(f.mean for name in judged if (f := configs[name].floors[figure]) is not None)
@@ -209,10 +213,10 @@ def _judge_mean(configs: Mapping[str, GateConfig], evidence: Mapping[str, Eviden
         yield Check("mean_floor", figure, mean, f">= {floor:g}", _within(mean, floor), category="mean")
 
 
-def _read(config: GateConfig, facts: Evidence, figure: str) -> float | None:
+def _read(config: GateConfig, facts: GateEvidence, figure: str) -> float | None:
     return facts.figures.get(f"{figure}_low" if config.read_as == "lower_bound" else figure)
 
 
 def _within(value: float | None, least: float) -> bool:
-    """Whether a figure, or the difference of two, is a number that reaches `least` and can be one (at most 1)."""
+    """Whether a figure, or the difference of two, reaches `least` and does not exceed 1, its largest possible value."""
     return value is not None and least <= value <= 1

@@ -1,8 +1,8 @@
-"""Who was champion, when, by whom and why; and how a change of champion survives a crash between any two steps.
+"""The history of champions, and how a change of champion survives a crash between any two steps.
 
 MLflow has neither a history of aliases nor a way to move two of them at once. So each change is first written down as
-an intent, a tag of the registered model. Then its steps are taken, each of which may be taken twice, and at last the
-intent is struck. Whoever comes next and finds an intent takes its steps again: the change is then whole.
+an intent, a tag of the registered model. Then its steps are taken, each of which may be taken twice, and finally the
+intent is deleted. The next process that finds an intent takes its steps again, which completes the change.
 """
 
 import json
@@ -22,17 +22,19 @@ class Event(NamedTuple):
     number: int
     kind: Kind
     version: str
-    """The champion from then on."""
+    """The new champion."""
     before: str | None
-    """The champion until then."""
+    """The champion until then; None for the first."""
     previous: str | None
-    """Where a rollback would lead from then on."""
+    """The version that a rollback would go back to; None if there is none."""
     by: str
+    """User who made the change."""
     why: str
+    """Reason of the change."""
     at: str
-    """UTC, ISO 8601."""
+    """Time of the change: UTC, ISO 8601."""
     figures: Mapping[str, float]
-    """Of the version, as its run states them."""
+    """Figures of the new champion, as its run states them."""
 
 
 def aliases(client: MlflowClient, name: str) -> dict[str, str]:
@@ -53,7 +55,7 @@ def write(client: MlflowClient, name: str, event: Event) -> None:
 
 
 def recover(client: MlflowClient, name: str) -> Event | None:
-    """Finish a change that a crash has left half made; return it, or None if there was none."""
+    """Finish a change that a crash has interrupted, and return it; None if there was none."""
     intent = client.get_registered_model(name).tags.get(INTENT)
     if not intent:
         return None
@@ -72,6 +74,6 @@ def _carry_out(client: MlflowClient, name: str, event: Event) -> None:
     if event.kind == "rollback" and event.before is not None:
         # It needs a new decision before it may come back.
         client.set_model_version_tag(name, event.before, VERDICT, "rolled_back")
-    # Numbered by the intent, so that a step taken twice writes one event.
+    # The number comes from the intent, so that a step taken twice writes one event.
     client.set_registered_model_tag(name, f"{EVENT}{event.number:06d}", json.dumps(event._asdict()))
     client.delete_registered_model_tag(name, INTENT)

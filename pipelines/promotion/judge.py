@@ -15,17 +15,20 @@ from stages.files import read_json
 def score_apart(
     entry: Entry, folders: Mapping[str, Path], scoring: ScoringConfig, place: Path, pictures: Path | None
 ) -> dict[str, Any]:
-    """Call `score` in a process of its own.
+    """Call `judge_worker.score` in a process of its own.
 
     Args:
         entry: The category.
-        folders: As score.
-        scoring: As score.
-        place: A folder for question and answer.
-        pictures: As score.
+        folders: Folders of the artifacts by role: `candidate` and, if there is one, `champion`.
+        scoring: Part `scoring` of section `promotion`.
+        place: Folder for the request and the answer.
+        pictures: Folder for the pictures of the comparison; None to draw none.
+
+    Returns:
+        The same as `judge_worker.score`.
 
     Raises:
-        ValueError: If it fails or takes too long.
+        ValueError: If scoring fails or takes too long.
     """
     request, answer = place / "request.json", place / "answer.json"
     content = {

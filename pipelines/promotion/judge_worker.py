@@ -72,7 +72,7 @@ class Truth(NamedTuple):
 
     @property
     def prefix(self) -> str:
-        """Of the names of the pixel figures."""
+        """Prefix of the names of the pixel figures."""
         return "synthetic_" if self.synthetic else ""
 
     @property
@@ -87,8 +87,8 @@ def score(
     """Score each artifact on the test rows, compare the others with the first, and race all of them.
 
     Args:
-        config: Of bootstrap and race.
-        paths: The data.
+        config: Part `scoring` of section `promotion`: bootstrap and race.
+        paths: Paths of the category's data.
         folders: Artifacts by role; `candidate` and, if there is one, `champion`.
         pictures: Gets the pictures of `stages.evaluate.report.tiles`; None if nobody will look.
 

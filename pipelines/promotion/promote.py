@@ -1,4 +1,4 @@
-"""From registered versions to a verdict: gather the evidence, decide, write the decision down, obey it."""
+"""From registered versions to a verdict: gather the evidence, decide, record the decision, carry it out."""
 
 import tempfile
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from mlflow import MlflowClient
 from diffusionad.data.manifest import manifest_digest, read_manifest
 from pipelines.catalogue import Entry
 from pipelines.promotion import registry
-from pipelines.promotion.comparison import Pair, attach
+from pipelines.promotion.comparison import Pair, log_comparison
 from pipelines.promotion.decision import Decision
-from pipelines.promotion.gates import LINEAGE, Evidence, Rival, decide
+from pipelines.promotion.gates import LINEAGE, ChampionEvidence, GateEvidence, decide
 from pipelines.promotion.journal import Event
 from pipelines.promotion.judge import score_apart
 from pipelines.promotion.settings import PromotionConfig, ScoringConfig, gate_for
 from pipelines.tracking.lineage import LICENCE
-from pipelines.tracking.track import ARTIFACT, MODEL, download
+from pipelines.tracking.track import ARTIFACT, MODEL, download_artifact
 from stages.common.schemas import Metrics
 from stages.files import read_json
 
@@ -29,16 +29,18 @@ class Contest(NamedTuple):
 
     entry: Entry
     candidate: str
+    """Number of the version."""
     champion: str | None
+    """Number of the champion; None if the category has none yet."""
 
 
 class Verdict(NamedTuple):
-    """What came of a promotion."""
+    """The outcome of a promotion."""
 
     decision: Decision | None
     """None if there was nothing new."""
     contests: tuple[Contest, ...] = ()
-    """What was judged; where there was a champion, a page of the candidate's run shows both."""
+    """The contests that were judged; where there was a champion, a page of the candidate's run compares the two."""
     events: tuple[Event, ...] = ()
     """Changes of champion."""
 
@@ -47,10 +49,10 @@ def promote(client: MlflowClient, entries: Sequence[Entry], rules: PromotionConf
     """Judge a version of each category, and promote all of them or none.
 
     Args:
-        client: Of the store.
+        client: Client of the store.
         entries: Categories that are promoted together.
         rules: Section `promotion`.
-        version: To judge; None for the newest of each category.
+        version: Number or alias of the version to judge; None for the newest of each category.
 
     Raises:
         ValueError: If there is no version, an artifact is missing, altered or of another category, or scoring fails.
@@ -67,43 +69,43 @@ def promote(client: MlflowClient, entries: Sequence[Entry], rules: PromotionConf
     if not decision.promote:
         return Verdict(decision, contests)
     why = f"passed {len(decision.checks)} rules"
-    moved = [registry.promote(client, c.entry.model_name, c.candidate, why, fetched=True) for c in contests]
+    moved = [registry.make_champion(client, c.entry.model_name, c.candidate, why, fetched=True) for c in contests]
     return Verdict(decision, contests, tuple(event for event in moved if event is not None))
 
 
-def gather(client: MlflowClient, contest: Contest, scoring: ScoringConfig) -> Evidence:
-    """Find out all that the gate asks about one category.
+def gather(client: MlflowClient, contest: Contest, scoring: ScoringConfig) -> GateEvidence:
+    """Collect all the evidence that the gate needs for one category.
 
     Raises:
-        ValueError: As promote.
+        ValueError: Same as `promote`.
     """
     entry, name = contest.entry, contest.entry.model_name
     version = registry.get_version(client, name, contest.candidate)
     with tempfile.TemporaryDirectory() as place:
-        folders = {"candidate": registry.fetch(client, name, contest.candidate, Path(place, "candidate"))}
+        folders = {"candidate": registry.fetch_artifact(client, name, contest.candidate, Path(place, "candidate"))}
         if contest.champion is not None:
-            folders["champion"] = registry.fetch(client, name, contest.champion, Path(place, "champion"))
+            folders["champion"] = registry.fetch_artifact(client, name, contest.champion, Path(place, "champion"))
         for folder in folders.values():
             _check_category(entry, folder)
         pictures = Path(place, "page", "report")
         pictures.mkdir(parents=True)
         answer = score_apart(entry, folders, scoring, Path(place), pictures if contest.champion else None)
         if contest.champion is not None:
-            attach(client, Pair(entry, contest.champion, contest.candidate), answer, scoring, pictures.parent)
+            log_comparison(client, Pair(entry, contest.champion, contest.candidate), answer, scoring, pictures.parent)
         size = Path(folders["candidate"], WEIGHTS.format(category=entry.paths.category)).stat().st_size
     latency = answer["latency_ms"]
-    rival = None
+    champion = None
     if contest.champion is not None:
-        rival = Rival(
+        champion = ChampionEvidence(
             version=contest.champion,
             manifest=answer["manifest"],
             lower_bounds=answer["lower_bounds"],
             latency_ratio=latency["candidate"] / latency["champion"],
             leaked=_leaked(client, entry, contest.champion),
         )
-    return Evidence(
+    return GateEvidence(
         version=contest.candidate,
-        # `fetch` has held what lies in the registry against the tag.
+        # `fetch_artifact` has checked the artifact against this tag.
         digest=version.tags[ARTIFACT],
         registered_digest=client.get_run(registry.run_of(version)).data.tags.get(ARTIFACT),
         manifest=manifest_digest(entry.paths.manifest),
@@ -114,7 +116,7 @@ def gather(client: MlflowClient, contest: Contest, scoring: ScoringConfig) -> Ev
         size_mib=size / 2**20,
         violations=_violations(registry.run_of(version)),
         lineage={key: version.tags.get(key, "") for key in (*LINEAGE, *LICENCE)},
-        champion=rival,
+        champion=champion,
     )
 
 
@@ -141,10 +143,10 @@ def _check_category(entry: Entry, folder: Path) -> None:
 
 
 def _leaked(client: MlflowClient, entry: Entry, version: str) -> int | None:
-    """Count the test images of today that the version was trained or validated on; None if that is unknown."""
+    """Count the current test images that the version was trained or validated on; None if that is unknown."""
     run_id = registry.run_of(registry.get_version(client, entry.model_name, version))
     with tempfile.TemporaryDirectory() as place:
-        file = download(run_id, f"data/{entry.paths.manifest.name}", place)
+        file = download_artifact(run_id, f"data/{entry.paths.manifest.name}", place)
         if file is None:
             return None
         stated = registry.get_version(client, entry.model_name, version).tags.get("manifest")
@@ -157,7 +159,7 @@ def _leaked(client: MlflowClient, entry: Entry, version: str) -> int | None:
 
 def _violations(run_id: str) -> dict[str, int] | None:
     with tempfile.TemporaryDirectory() as place:
-        file = download(run_id, "data/validation.json", place)
+        file = download_artifact(run_id, "data/validation.json", place)
         content = {} if file is None else read_json(file)
     counts = {key: content.get(key) for key in ("failed", "warned")}
     return {key: int(value) for key, value in counts.items() if value is not None} or None

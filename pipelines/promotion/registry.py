@@ -1,4 +1,4 @@
-"""Registered models, one a category: register, promote, roll back. Nothing moves an alias but this file."""
+"""Registered models, one per category: register, promote, roll back. Only this module starts a move of an alias."""
 
 import getpass
 import tempfile
@@ -32,16 +32,16 @@ class StaleChampionError(ValueError):
 
 
 def register(client: MlflowClient, entry: Entry) -> tuple[str, bool]:
-    """Log what the stages left and make a version of it, unless there is one already.
+    """Log what the stages left and register it as a version, unless it is registered already.
 
     A result that was registered with uncommitted or stale changes is registered again once commit, dvc.lock and
     result belong together.
 
     Returns:
-        The version, and whether it is new.
+        The number of the version, and whether it is new.
 
     Raises:
-        ValueError: If there is no result, or the artifact that the registry gives back is not the one that was logged.
+        ValueError: If there is no result, or the artifact that the registry returns is not the one that was logged.
     """
     run = client.get_run(track(client, entry))
     tags = {name: run.data.tags.get(name, "") for name in (*LINEAGE, *LICENCE, KEY, MODEL, ARTIFACT)}
@@ -55,7 +55,7 @@ def register(client: MlflowClient, entry: Entry) -> tuple[str, bool]:
             client.set_registered_model_tag(entry.model_name, name, tags[name])
         source = f"{run.info.artifact_uri}/model"
         made = client.create_model_version(entry.model_name, source, run_id=run.info.run_id, tags=tags)
-    # A new version says its number as an int, a found one as text.
+    # MLflow gives the number of a new version as an int, that of a known one as text.
     number = str(made.version)
     verify(client, entry.model_name, number)
     return number, True
@@ -82,7 +82,7 @@ def get_version(client: MlflowClient, name: str, version: str) -> ModelVersion:
     """Find a version by its number or an alias.
 
     Raises:
-        ValueError: If there is none; names those there are.
+        ValueError: If there is none; the message names those that exist.
     """
     try:
         if version.isdecimal():
@@ -106,11 +106,11 @@ def champion(client: MlflowClient, name: str) -> str | None:
     return aliases(client, name).get(CHAMPION)
 
 
-def fetch(client: MlflowClient, name: str, version: str, folder: Path) -> Path:
+def fetch_artifact(client: MlflowClient, name: str, version: str, folder: Path) -> Path:
     """Download the artifact of a version.
 
     Raises:
-        ValueError: If it is missing, or not what was registered.
+        ValueError: If it is missing, or differs from what was registered.
     """
     stated = get_version(client, name, version).tags.get(ARTIFACT, "")
     try:
@@ -120,7 +120,7 @@ def fetch(client: MlflowClient, name: str, version: str, folder: Path) -> Path:
         found = artifact_digest(place)
     except (MlflowException, OSError, ValueError) as error:
         line = " ".join(str(error).split())
-        raise ValueError(f"{name} version {version}: its artifact cannot be had: {line}") from None
+        raise ValueError(f"{name} version {version}: its artifact cannot be fetched: {line}") from None
     if found != stated:
         raise ValueError(
             f"{name} version {version}: the artifact was altered after it was registered "
@@ -130,46 +130,46 @@ def fetch(client: MlflowClient, name: str, version: str, folder: Path) -> Path:
 
 
 def verify(client: MlflowClient, name: str, version: str) -> None:
-    """Download an artifact and check that it is what was registered.
+    """Download the artifact of a version and check that it is what was registered.
 
     Raises:
-        ValueError: As fetch.
+        ValueError: Same as `fetch_artifact`.
     """
     with tempfile.TemporaryDirectory() as folder:
-        fetch(client, name, version, Path(folder))
+        fetch_artifact(client, name, version, Path(folder))
 
 
 def record_decision(client: MlflowClient, name: str, version: str, against: str | None, decision: Decision) -> None:
-    """Write a decision to the tags of a version and, as page and JSON, to its run."""
+    """Write a decision to the tags of a version and, as a page and as JSON, to its run."""
     run_id = run_of(get_version(client, name, version))
     at = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     client.log_text(run_id, decision.to_markdown(), f"gate/version-{version}-{at}.md")
     client.log_text(run_id, decision.to_json(), f"gate/version-{version}-{at}.json")
     client.set_model_version_tag(name, version, AGAINST, against or "")
     client.set_model_version_tag(name, version, DECISION, decision.to_json())
-    # Last: a version whose decision is half written has not passed.
+    # Last, because a version whose decision is only half written must not count as passed.
     client.set_model_version_tag(name, version, VERDICT, "pass" if decision.promote else "refused")
 
 
-def promote(
+def make_champion(
     client: MlflowClient, name: str, version: str, why: str, *, override: bool = False, fetched: bool = False
 ) -> Event | None:
-    """Make a version champion, and the champion `previous`.
+    """Make a version champion, and the champion until now `previous`.
 
     Args:
-        client: Of the store.
-        name: Of the registered model.
-        version: Its number.
-        why: For the history; with `override`, the reason.
-        override: Promote without a passing decision.
-        fetched: The artifact has just been fetched, whole and as it was registered; it is not fetched again.
+        client: Client of the store.
+        name: Name of the registered model.
+        version: Number of the version.
+        why: Reason for the history; must not be empty with `override`.
+        override: Whether to promote without a passing decision.
+        fetched: Whether the artifact has just been fetched and verified; it is not fetched again then.
 
     Returns:
-        What was written to the history; None if the version is champion already.
+        The entry written to the history; None if the version is champion already.
 
     Raises:
         NotGatedError: If it has no passing decision.
-        StaleChampionError: If the decision was made against another champion than today's.
+        StaleChampionError: If the decision was made against another champion than the current one.
         ValueError: If the artifact is missing or altered, or an override has no reason.
     """
     if override and not why.strip():
@@ -193,11 +193,11 @@ def rollback(client: MlflowClient, name: str, to: str | None, why: str, *, force
     """Make an earlier champion champion again.
 
     Args:
-        client: Of the store.
-        name: Of the registered model.
-        to: A version; None for alias `previous`.
-        why: For the history.
-        force: Take a version that was never champion; needs a reason.
+        client: Client of the store.
+        name: Name of the registered model.
+        to: Number or alias of the version; None for alias `previous`.
+        why: Reason for the history.
+        force: Whether to accept a version that was never champion; needs a reason.
 
     Raises:
         ValueError: If there is nothing to go back to, the version was never champion, it is champion already, or its
@@ -218,7 +218,7 @@ def rollback(client: MlflowClient, name: str, to: str | None, why: str, *, force
         if not force and target not in {event.version for event in events}:
             raise ValueError(f"{name}: version {target} was never champion; promote it, or use --force with --why")
         verify(client, name, target)
-        # What was champion before the target was promoted, so that a second rollback goes further back.
+        # The champion before the target was promoted, so that a second rollback goes further back.
         further = [event.before for event in events if event.version == target and event.kind != "rollback"]
         previous = further[-1] if further else now.get(CHAMPION)
         event = _event(client, name, "rollback", target, now.get(CHAMPION), previous, why)

@@ -13,12 +13,14 @@ from stages.params import PARAMS, read_section
 class ScoringConfig(Section):
     """Part `scoring`: how candidate and champion are measured."""
 
-    fpr_limit: float = Field(gt=0, le=1, description="largest false positive rate of the PRO curve; as in `evaluation`")
+    fpr_limit: float = Field(
+        gt=0, le=1, description="largest false positive rate of the PRO curve, the same as in `evaluation`"
+    )
     resamples: int = Field(ge=1, description="bootstrap resamples of images behind intervals and the paired test")
-    seed: int = Field(ge=0, description="of the bootstrap")
+    seed: int = Field(ge=0, description="seed of the bootstrap")
     race_rounds: int = Field(ge=1, description="timed predictions of one image, candidate and champion in turn")
-    race_warmup: int = Field(ge=0, description="predictions of each before, not timed")
-    timeout_s: float = Field(gt=0, description="after which the scoring of a category is given up")
+    race_warmup: int = Field(ge=0, description="predictions of each before the timed ones")
+    timeout_s: float = Field(gt=0, description="time limit for scoring a category, s")
 
 
 class PromotionConfig(Section):
@@ -35,7 +37,7 @@ def read_rules(path: Path = PARAMS) -> PromotionConfig:
     """Read section `promotion`.
 
     Raises:
-        ValueError: As read_section.
+        ValueError: Same as `read_section`.
     """
     return read_section(PromotionConfig, "promotion", path)
 
@@ -44,7 +46,7 @@ def gate_for(config: PromotionConfig, dataset: str, category: str) -> GateConfig
     """Lay the overrides of a data set, then of its category, over the defaults.
 
     Raises:
-        ValueError: If the result is not a gate: one line with the key and what was wrong with it.
+        ValueError: If the result is not a valid gate: one line with each key and what is wrong with it.
     """
     content = config.default.model_dump(mode="json")
     for key in (dataset, f"{dataset}/{category}"):

@@ -1,1 +1,1 @@
-"""The checkout as DVC and git see it."""
+"""What git and DVC know of the checkout."""

@@ -1,8 +1,7 @@
-"""Has anything changed since the last retraining? Answered from listings and git, without reading an image."""
+"""Has anything changed since the last retraining? Listings and git answer that; no image is read."""
 
 import json
 import os
-import subprocess
 import urllib.error
 import urllib.request
 from importlib import metadata
@@ -13,7 +12,8 @@ from ruamel.yaml import YAML
 
 from pipelines.catalogue import Entry
 from pipelines.digests import text_digest
-from pipelines.errors import PassingError
+from pipelines.errors import TransientError
+from pipelines.repository.git import git
 from stages.common.dataset import DatasetConfig
 from stages.download import bucket
 from stages.download.fetch import FetchConfig
@@ -25,33 +25,33 @@ from stages.params import PARAMS, read_section
 
 STATES = Path(".local", "retraining")
 CODE = ("diffusionad", "stages", "dvc.yaml", str(PARAMS))
-"""What decides a result beside the data, as far as git knows it."""
+"""The code and settings in git that decide a result, beside the data."""
 
 
-class State(NamedTuple):
-    """What a retraining looked at."""
+class SourceState(NamedTuple):
+    """The data, code and settings that a retraining started from."""
 
     data: str
     """Digest of the listing of the source."""
     code: str
     """Digest of the committed code and settings."""
     stages: dict[str, Any]
-    """What dvc.lock said of the category when it was done; {} before."""
+    """Entries of the category in dvc.lock when the retraining ended; {} until then."""
 
-    def differs(self, last: "State | None") -> tuple[str, ...]:
-        """Name what is not as it was."""
+    def differs(self, last: "SourceState | None") -> tuple[str, ...]:
+        """Name what has changed since `last`."""
         if last is None:
             return ("first retraining",)
         parts = {"data": self.data != last.data, "code or settings": self.code != last.code}
         return tuple(name for name, changed in parts.items() if changed)
 
 
-def look(entry: Entry, folder: Path) -> State:
-    """Look at the source of a category and at the commit of a checkout.
+def current_state(entry: Entry, folder: Path) -> SourceState:
+    """Look up the current state of a category's source and of a checkout's last commit.
 
     Raises:
-        PassingError: If a server does not answer.
-        ValueError: If no place has the data, or the folder is no git repository with a commit.
+        TransientError: If a server does not answer.
+        ValueError: If no source has the data, or the folder is not a git repository with a commit.
     """
     dataset = read_section(DatasetConfig, f"datasets.{entry.paths.dataset}", folder / PARAMS)
     fetch = read_section(FetchConfig, "download.fetch", folder / PARAMS)
@@ -62,25 +62,25 @@ def look(entry: Entry, folder: Path) -> State:
     for place in (place.replace("{category}", entry.paths.category) for place in places):
         try:
             listing = list_source(place, entry.paths.category, fetch.timeout_s)
-        except PassingError:
+        except TransientError:
             raise
         except ValueError as error:
             refusals.append(str(error))
             continue
         if listing:
-            return State(text_digest(json.dumps(sorted(listing.items()))), _code(folder), {})
+            return SourceState(text_digest(json.dumps(sorted(listing.items()))), _code(folder), {})
         refusals.append(f"{place}: nothing is there")
     raise ValueError("; ".join(refusals) or f"{entry.paths.dataset}: no source and no mirror is named")
 
 
 def list_source(place: str, category: str, timeout_s: float) -> dict[str, str]:
-    """Return the version of each file of a source by its name: size and time, ETag, or release; {} if it is not there.
+    """Return the version of each file of a source by its name: size and time, ETag, or release; {} if it has none.
 
-    Where a source holds several categories, only one of them and what they share.
+    Of a source with several categories, only the files of the named one and those that all share are listed.
 
     Raises:
-        PassingError: If a server does not answer.
-        ValueError: If it may not be read.
+        TransientError: If a server does not answer.
+        ValueError: If the source may not be read.
     """
     if place.startswith("package:"):
         name = place.removeprefix("package:")
@@ -93,11 +93,11 @@ def list_source(place: str, category: str, timeout_s: float) -> dict[str, str]:
             return select_category(list_bucket(place, timeout_s), category)
         return _ask(place, timeout_s)
     except Interrupted as error:
-        raise PassingError(f"{place}: {error}") from None
+        raise TransientError(f"{place}: {error}") from None
 
 
 def list_folder(path: Path) -> dict[str, str]:
-    """Return size and time of each file of a folder, or of the archives of its name."""
+    """Return size and modification time of each file of a folder; without the folder, of the archives of its name."""
     if path.is_dir():
         files = [(file, file.relative_to(path).as_posix()) for file in path.rglob("*") if file.is_file()]
     else:
@@ -114,31 +114,25 @@ def list_bucket(url: str, timeout_s: float) -> dict[str, str]:
         Interrupted: If there is no answer.
         ValueError: If the bucket does not exist or may not be listed.
     """
-    name, key = bucket.split_url(url.rstrip("/"))
-    found: dict[str, str] = {}
-    try:
-        for page in bucket.client(timeout_s).get_paginator("list_objects_v2").paginate(Bucket=name, Prefix=key):
-            for entry in page.get("Contents", []):
-                found[entry["Key"].removeprefix(key)] = f"{entry['Size']} {entry['ETag']}"
-    except bucket.FAILURES as error:
-        bucket.refuse(url, error)
+    objects = bucket.list_objects(url.rstrip("/"), timeout_s)
+    found = {stored.name: f"{stored.size} {stored.tag}" for stored in objects}
     below = {name[1:]: version for name, version in found.items() if name.startswith("/") and not name.endswith("/")}
     return below or {name: version for name, version in found.items() if name in ("", *SUFFIXES)}
 
 
-def read_state(key: str, folder: Path) -> State | None:
-    """Return what the last retraining of a category looked at; None before the first."""
+def read_state(key: str, folder: Path) -> SourceState | None:
+    """Return the state that the last retraining of a category started from; None before the first."""
     file = folder / STATES / f"{key}.json"
-    return State(**json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
+    return SourceState(**json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
 
 
-def write_state(key: str, state: State, folder: Path) -> None:
-    """Keep what a retraining looked at, once it has ended well."""
+def write_state(key: str, state: SourceState, folder: Path) -> None:
+    """Store the state that a retraining started from, once it has succeeded."""
     write_json(folder / STATES / f"{key}.json", state._asdict())
 
 
 def locked_stages(key: str, folder: Path) -> dict[str, Any]:
-    """Return what dvc.lock says of the stages of a category."""
+    """Return the entries of a category's stages in dvc.lock."""
     file = folder / "dvc.lock"
     stages = YAML(typ="safe").load(file)["stages"] if file.is_file() else {}
     return {name: content for name, content in stages.items() if name.endswith(f"@{key}")}
@@ -155,12 +149,15 @@ def _ask(url: str, timeout_s: float) -> dict[str, str]:
         error.close()
         raise ValueError(f"{url}: the server answered {error.code} {error.reason}") from None
     except OSError as error:
-        raise PassingError(f"{url}: no answer ({getattr(error, 'reason', error)})") from None
+        raise TransientError(f"{url}: no answer ({getattr(error, 'reason', error)})") from None
 
 
 def _code(folder: Path) -> str:
-    command = ["git", "rev-parse", *(f"HEAD:{name}" for name in CODE)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise ValueError(f"{folder}: a retraining works on what is committed, and git knows no commit of {CODE} here")
-    return text_digest(done.stdout)
+    try:
+        trees = git(folder, "rev-parse", *(f"HEAD:{name}" for name in CODE))
+    except ValueError:
+        needed = ", ".join(CODE)
+        raise ValueError(
+            f"{folder}: a retraining works on committed code, and git has no commit of {needed} here"
+        ) from None
+    return text_digest(f"{trees}\n")

@@ -9,25 +9,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from pipelines.errors import PassingError
+from pipelines.errors import TransientError
 from pipelines.processes import stream
 
-Outcome = Literal["ran", "restored", "unchanged"]
-"""What DVC did about a stage: ran it, took its outs from the cache, or found nothing changed."""
+StageOutcome = Literal["ran", "restored", "unchanged"]
+"""What DVC did with a stage: ran it, took its outputs from the cache, or found nothing changed."""
 
-LATER = (
-    "no answer (",
-    "the connection broke",
-    "the server answered 5",
-    "the store answered",
+STAGE_STATUS = re.compile(r"ERROR: failed to reproduce .*, exited with (-?\d+)")
+"""How DVC reports the exit status of a stage that failed; it exits with a status of its own."""
+
+TRANSIENT = (
+    # Locks that other processes of DVC hold.
     "Unable to acquire lock",
     "is busy, it is being blocked by",
+    # Messages of botocore, with which DVC talks to a remote.
     "Could not connect to the endpoint URL",
     "Connection was closed",
     "Connect timeout",
     "Read timeout",
 )
-"""Words of DVC and of our stages for what another attempt may mend: the network, and locks of other processes."""
+"""Parts of DVC's own errors that another attempt may mend; DVC has no exit status for them."""
 
 
 def run_dvc(folder: Path, *arguments: str) -> None:
@@ -45,17 +46,17 @@ def stream_dvc(folder: Path, say: Callable[[str], None], timeout_s: float, *argu
     """Run a command of DVC for a flow.
 
     Args:
-        folder: Where.
-        say: Gets each line of its output as it comes.
-        timeout_s: After which it is stopped.
-        arguments: Of DVC.
+        folder: Root of the checkout.
+        say: Called with each line of output as it comes.
+        timeout_s: Time limit, s; the command is then stopped.
+        arguments: Command and options for DVC.
 
     Returns:
         The last lines of its output.
 
     Raises:
-        PassingError: If it fails for a reason that passes.
-        ValueError: If it fails otherwise, or takes too long.
+        TransientError: If a stage leaves with os.EX_TEMPFAIL, or DVC finds a lock taken or a remote out of reach.
+        ValueError: If the command fails otherwise, or takes too long.
     """
     ended = stream(_command(*arguments), folder, say, timeout_s, _environment())
     name = f"`dvc {' '.join(arguments)}`"
@@ -64,25 +65,26 @@ def stream_dvc(folder: Path, say: Callable[[str], None], timeout_s: float, *argu
     if ended.status < 0:
         raise ValueError(f"{name} was stopped by signal {-ended.status}")
     if ended.status:
-        kind = PassingError if any(word in line for line in ended.lines for word in LATER) else ValueError
+        kind = TransientError if _is_transient(ended.lines) else ValueError
         raise kind(f"{name} failed: {_reason(ended.lines)}")
     return ended.lines
 
 
 def reproduce_stage(
     stage: str, folder: Path, say: Callable[[str], None], timeout_s: float, *, force: bool = False
-) -> Outcome:
-    """Bring one stage up to date; those before it are.
+) -> StageOutcome:
+    """Bring one stage up to date; the stages before it must be up to date already.
 
     Args:
-        stage: As in `dvc dag`: `train@elpv-mono`.
+        stage: Name of the stage as `dvc dag` shows it, such as `train@elpv-mono`.
         folder: Root of the checkout.
-        say: Gets each line of output as it comes.
-        timeout_s: After which it is stopped.
-        force: Run it though nothing changed.
+        say: Called with each line of output as it comes.
+        timeout_s: Time limit, s; the stage is then stopped.
+        force: Whether to run the stage even if nothing changed.
 
     Raises:
-        PassingError, ValueError: As stream_dvc.
+        TransientError: Same as `stream_dvc`.
+        ValueError: Same as `stream_dvc`.
     """
     said: list[str] = []
 
@@ -90,7 +92,7 @@ def reproduce_stage(
         said.append(line)
         say(line)
 
-    # The flag belongs before `repro`: without it a second process gives up on the lock after three seconds.
+    # --wait-for-lock belongs before `repro`; without it, a second process gives up on the lock after three seconds.
     options = ["--single-item", *(["--force"] if force else [])]
     stream_dvc(folder, hear, timeout_s, "--wait-for-lock", "repro", *options, stage)
     if any(re.match(rf"Running stage '{re.escape(stage)}'", line) for line in said):
@@ -99,9 +101,10 @@ def reproduce_stage(
 
 
 def changed_stages(*targets: str) -> list[str] | None:
-    """List the stages, of targets and those before them, whose code, settings, data or outs are not those of dvc.lock.
+    """List those of `targets` and the stages before them whose code, settings, data or outputs differ from dvc.lock.
 
-    None if that cannot be told: no DVC repository here, or no such stage.
+    Returns:
+        The names of the stages; None if this is no DVC repository, or one of the stages does not exist.
     """
     # Another process may hold DVC's lock for a moment.
     command = _command("--wait-for-lock", "status", "--json", "--with-deps", *targets)
@@ -114,12 +117,19 @@ def _command(*arguments: str) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    # A fresh clone has no environment of its own: its stages run on this one, with the code of the clone.
+    # A fresh clone has no environment of its own: its stages run in this one, with the code of the clone.
     return os.environ | {"STAGE_PYTHON": sys.executable, "DVC_NO_ANALYTICS": "1"}
 
 
+def _is_transient(lines: tuple[str, ...]) -> bool:
+    statuses = [int(match[1]) for line in lines if (match := STAGE_STATUS.match(line))]
+    if statuses:
+        return os.EX_TEMPFAIL in statuses
+    return any(part in line for line in lines for part in TRANSIENT)
+
+
 def _reason(lines: tuple[str, ...]) -> str:
-    """The line of the stage, if it says `error: ...`, else the one of DVC."""
+    """The last line `error: ...` of a stage; without one, the last `ERROR: ...` of DVC."""
     ours = [line for line in lines if line.startswith("error: ")]
     theirs = [line for line in lines if line.startswith("ERROR: ")]
     found = (ours or theirs or [line for line in lines if line.strip()] or ["no reason given"])[-1]

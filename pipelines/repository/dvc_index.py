@@ -1,4 +1,4 @@
-"""What DVC knows of a checkout: its graph, its cache, its remotes. Read through its library; nothing is run."""
+"""What DVC knows of a checkout: its graph, cache and remotes. Read through DVC's library; no stage is run."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,10 +8,10 @@ from dvc.repo import Repo
 
 
 def stage_graph(folder: Path, targets: Sequence[str]) -> dict[str, frozenset[str]]:
-    """Return what each stage needs: of `targets` and all that they need, in an order in which they can run.
+    """Return the direct needs of `targets` and of every stage before them, in an order in which they can run.
 
     Raises:
-        ValueError: If dvc.yaml has no such stage, or cannot be read.
+        ValueError: If dvc.yaml lacks one of the stages, or cannot be read.
     """
     try:
         with Repo(str(folder)) as repo:
@@ -43,6 +43,6 @@ def share_cache(checkout: Path, folder: Path) -> None:
 
 
 def has_remote(folder: Path) -> bool:
-    """Whether a remote is configured that `dvc push` takes."""
+    """Whether a default remote is configured, as `dvc push` needs one."""
     with Repo(str(folder)) as repo:
         return bool(repo.config["core"].get("remote"))

@@ -1,8 +1,7 @@
-"""A git worktree to work in beside the checkout: it shares DVC's cache, MLflow's store and what a training saved."""
+"""A git worktree beside the checkout; it shares DVC's cache, MLflow's store and the saved states of trainings."""
 
 import contextlib
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,25 +12,27 @@ from ruamel.yaml import YAML
 from pipelines.processes import end_inside
 from pipelines.repository.dvc import run_dvc
 from pipelines.repository.dvc_index import share_cache
+from pipelines.repository.git import git
 
 PLACE = Path(".local", "worktrees")
 SHARED = (Path(".local", "mlflow"), Path(".local", "training"))
-"""A training that was killed resumes in the next worktree."""
+"""Folders that worktrees share with the checkout, so that a training that was killed resumes in the next worktree."""
 GIT_S = 600
+"""How long to wait for another process that changes the worktrees, s."""
 
 
 @contextlib.contextmanager
 def workspace(name: str, checkout: Path) -> Iterator[Path]:
-    """Make a worktree of the last commit; remove it when the block ends well, else leave it for a look.
+    """Make a worktree of the last commit; remove it when the block succeeds, keep it for inspection when it fails.
 
-    What a block that was killed left behind is removed first, its processes included.
+    What a killed block left behind is removed first, its processes included.
 
     Args:
-        name: Of the folder. The caller sees to it that nobody else uses it.
+        name: Name of the folder. The caller makes sure that nobody else uses it.
         checkout: Root of the repository.
 
     Raises:
-        ValueError: If git or DVC refuse.
+        ValueError: If git or DVC fails.
     """
     folder = (checkout / PLACE / name).resolve()
     end_inside(folder)
@@ -44,7 +45,7 @@ def workspace(name: str, checkout: Path) -> Iterator[Path]:
         (folder / shared).symlink_to((checkout / shared).resolve(), target_is_directory=True)
     local = checkout / ".dvc" / "config.local"
     if local.is_file():
-        # Where credentials of remotes stand.
+        # It holds the credentials of remotes.
         shutil.copy(local, folder / ".dvc" / local.name)
     share_cache(checkout, folder)
     yield folder
@@ -53,7 +54,7 @@ def workspace(name: str, checkout: Path) -> Iterator[Path]:
 
 
 def carry_over(stages: Mapping[str, Any], folder: Path) -> None:
-    """Put entries of stages into dvc.lock of a worktree, and bring their outs from the cache, as far as it has them."""
+    """Put entries of stages into a worktree's dvc.lock, and check out those of their outputs that the cache has."""
     if not stages:
         return
     yaml, file = YAML(), folder / "dvc.lock"
@@ -64,10 +65,10 @@ def carry_over(stages: Mapping[str, Any], folder: Path) -> None:
 
 
 def commit_lock(branch: str, message: str, folder: Path) -> str:
-    """Commit dvc.lock of a worktree on a new branch, and return the commit.
+    """Commit a worktree's dvc.lock on a new branch, and return the commit.
 
     Raises:
-        ValueError: If git refuses, as for a branch that exists or without user.name.
+        ValueError: If git refuses, for example because the branch exists or user.name is not set.
     """
     git(folder, "switch", "--quiet", "--create", branch)
     git(folder, "add", "dvc.lock")
@@ -75,20 +76,8 @@ def commit_lock(branch: str, message: str, folder: Path) -> str:
     return git(folder, "rev-parse", "HEAD")
 
 
-def git(folder: Path, *arguments: str) -> str:
-    """Run git and return what it said.
-
-    Raises:
-        ValueError: If it fails.
-    """
-    done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise ValueError(f"{folder}: `git {' '.join(arguments)}` failed: {' '.join(done.stderr.split())}")
-    return done.stdout.strip()
-
-
 def _git_lock(checkout: Path) -> FileLock:
-    # Worktrees that are made side by side would meet in .git.
+    # Worktrees that are made at the same time would write to .git at the same time.
     (checkout / PLACE).mkdir(parents=True, exist_ok=True)
     return FileLock(checkout / PLACE / "git.lock", timeout=GIT_S)
 

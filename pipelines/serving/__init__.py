@@ -1,1 +1,1 @@
-"""What a registered version holds, and how it answers."""
+"""Packing a trained model for the registry, and predicting with it."""

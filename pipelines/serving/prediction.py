@@ -1,4 +1,4 @@
-"""A folder of photographs through a registered model: a table, heat maps and overlays."""
+"""Score a folder of photographs with a registered model: a table, heat maps and overlays."""
 
 import base64
 import io
@@ -29,15 +29,15 @@ def predict_folder(model: str, folder: Path, out: Path) -> pd.DataFrame:
     """Score every file of a folder, at any depth.
 
     Args:
-        model: URI as MLflow takes it: `models:/NAME@champion`, `models:/NAME/3`, or a path.
-        folder: Photographs. A file that is no image gets a row with its error.
-        out: Gets predictions.csv, heat/ and overlay/ with a PNG an image at its relative path.
+        model: URI for MLflow: `models:/NAME@champion`, `models:/NAME/3`, or a path.
+        folder: Folder of photographs. A file that is not an image gets a row with its error.
+        out: Folder for predictions.csv, and for heat/ and overlay/ with one PNG per image at its relative path.
 
     Returns:
-        Columns path, score, label, threshold, latency_ms, error; a row a file.
+        One row per file with the columns path, score, label, threshold, latency_ms, error.
 
     Raises:
-        ValueError: If the model cannot be had, or the folder holds no file.
+        ValueError: If the model cannot be fetched, or the folder holds no file.
     """
     files = sorted(file for file in folder.rglob("*") if file.is_file() and not file.name.startswith("."))
     if not files:
@@ -45,7 +45,7 @@ def predict_folder(model: str, folder: Path, out: Path) -> pd.DataFrame:
     try:
         served = load_served(Path(mlflow.artifacts.download_artifacts(artifact_uri=model)))
     except (MlflowException, OSError) as error:
-        raise ValueError(f"{model}: cannot be had: {' '.join(str(error).split())}") from None
+        raise ValueError(f"{model}: cannot be fetched: {' '.join(str(error).split())}") from None
     rows = list(_rows(served, files, folder, out))
     table = pd.DataFrame(rows, columns=["path", "score", "label", "threshold", "latency_ms", "error"])
     with atomic_file(out / "predictions.csv") as draft:
@@ -77,7 +77,7 @@ def _rows(served: Any, files: list[Path], folder: Path, out: Path) -> Iterator[d
 
 
 def _overlay(photograph: NDArray[np.float32], anomaly_map: NDArray[np.float32]) -> NDArray[np.float32]:
-    # Opacity follows the map alone, where `stages.evaluate.heat.overlay` follows the map against the threshold.
+    # The opacity depends on the map alone; that of `stages.evaluate.heat.overlay` depends on the threshold as well.
     weight = anomaly_map[..., None] * STRENGTH
     heat = mpl.colormaps[OVERLAY](1 - anomaly_map)[..., :3]
     return np.asarray(photograph * (1 - weight) + heat * weight, dtype=np.float32)

@@ -3,13 +3,13 @@
 MLflow copies this file and the package `diffusionad` beside the weights and runs them from there; it may import
 nothing else of this repository. torch is loaded by `load_context`, not by the import of this file.
 
-Input, one row an image: column `image` with the bytes of an image file, the same as base64 text, or an array of
-integers from 0 to 255, shape (H, W) or (H, W, 3). Parameter `anomaly_map` asks for the maps. Output, one row an image:
+Input, one row per image: column `image` with the bytes of an image file, the same as base64 text, or an array of
+integers from 0 to 255, shape (H, W) or (H, W, 3). Parameter `anomaly_map` asks for the maps. Output, one row per image:
 
-score: in [0, 1], higher is more anomalous.
+score: in [0, 1]; higher is more anomalous.
 label: 1 = anomalous, the score reaches the threshold; 0 = normal.
 threshold: calibrated on validation images.
-latency_ms: time of the image, from its bytes to its score; in a batch, its share.
+latency_ms: time from the bytes of the image to its score; in a batch, the image's share.
 anomaly_map: base64 of an 8-bit PNG at the size of the model's input, 255 = anomalous; null unless asked for.
 """
 
@@ -31,24 +31,24 @@ from diffusionad.data.decode import open_image
 
 BATCH = 16
 MAX_ENCODED_BYTES = 64 * 2**20
-"""Of one image file. Larger ones are refused before anything is decoded."""
+"""Largest size of an image file. Larger ones are refused before anything is decoded."""
 
 
 class ServedDetector(PythonModel):
     """What a registered version holds."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Load the weights that lie beside the code."""
+        """Load the weights that are stored beside the code."""
         # An attribute, not an import: it is this access that loads torch.
         self.detector = diffusionad.Detector.load(context.artifacts["detector"])
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """Score images; columns as above.
+        """Score images; the module describes the columns.
 
         Raises:
-            MlflowException: With a line that names the row, if one is no image.
+            MlflowException: If one is not an image; the message names the row.
         """
         del context
         with_map = bool((params or {}).get("anomaly_map", False))
@@ -80,10 +80,10 @@ def decode(value: Any, row: int) -> Image.Image:  # noqa: ANN401  # what a reque
     """Turn bytes, base64 text or an array into an image.
 
     Raises:
-        MlflowException: If it is none of them; names the row.
+        MlflowException: If it is none of them; the message names the row.
     """
     name = f"image {row}"
-    # base64 has four characters for three bytes; what is too long is not even unpacked.
+    # base64 has four characters for three bytes; a text that is too long is not even decoded.
     size = len(value) * 3 // 4 if isinstance(value, str) else len(value) if isinstance(value, bytes | bytearray) else 0
     if size > MAX_ENCODED_BYTES:
         raise _refusal(f"{name}: {size / 2**20:.0f} MiB, at most {MAX_ENCODED_BYTES // 2**20} are taken")
@@ -91,7 +91,7 @@ def decode(value: Any, row: int) -> Image.Image:  # noqa: ANN401  # what a reque
         try:
             value = base64.b64decode(value, validate=True)
         except (binascii.Error, ValueError):
-            raise _refusal(f"{name}: a text that is no base64; send the file's bytes as base64") from None
+            raise _refusal(f"{name}: text that is not base64; send the file's bytes as base64") from None
     try:
         if isinstance(value, bytes | bytearray):
             return open_image(bytes(value), name)
@@ -102,7 +102,7 @@ def decode(value: Any, row: int) -> Image.Image:  # noqa: ANN401  # what a reque
 
 def _from_array(value: Any, name: str) -> Image.Image:  # noqa: ANN401  # nested lists or an array
     try:
-        # An array of arrays, as a data frame makes of a nested list, becomes one array.
+        # A data frame turns a nested list into an array of arrays; this makes it one array.
         array = np.array(value.tolist() if isinstance(value, np.ndarray) else value)
     except ValueError:
         raise ValueError(f"{name}: rows of unequal length; expected (H, W) or (H, W, 3)") from None

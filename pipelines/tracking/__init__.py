@@ -1,1 +1,1 @@
-"""What the stages left, as MLflow runs."""
+"""The files that the stages left, logged as MLflow runs."""

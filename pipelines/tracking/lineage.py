@@ -1,8 +1,7 @@
-"""Where a model comes from: code, data, settings, environment, licence. Facts that cannot be had are ""."""
+"""Where a model comes from: code, data, settings, environment, licence. A fact that cannot be determined is ""."""
 
 import functools
 import platform
-import subprocess
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
@@ -11,14 +10,15 @@ from diffusionad.data.manifest import manifest_digest, read_metadata
 from pipelines.catalogue import Entry
 from pipelines.digests import file_digest, text_digest
 from pipelines.repository.dvc import changed_stages
+from pipelines.repository.git import git
 from stages.params import PARAMS
 
 DVC_LOCK = Path("dvc.lock")
-"""What `dvc repro` writes: a result. It is kept with the run, so it need not be committed."""
+"""Written by `dvc repro`, so it is a result. It is kept with the run and need not be committed."""
 CURRENT = "current"
 
 LICENCE = ("licence", "licence_url", "non_commercial")
-"""Of the data, as the manifest has them."""
+"""Facts about the licence of the data, which the manifest holds."""
 
 
 def is_clean(facts: Mapping[str, str]) -> bool:
@@ -27,7 +27,7 @@ def is_clean(facts: Mapping[str, str]) -> bool:
 
 
 def collect(entry: Entry) -> dict[str, str]:
-    """Gather the lineage of what lies in the current folder.
+    """Collect the lineage of a category's result in the current folder.
 
     Returns:
         git.commit; git.dirty ("true" if a tracked or new file but dvc.lock is not committed, "false", or "" outside
@@ -57,7 +57,7 @@ def collect(entry: Entry) -> dict[str, str]:
 
 @functools.cache
 def environment() -> str:
-    """Name Python, the kind of machine and each installed package with its version, a line each."""
+    """Return Python's version, the kind of machine and each installed package with its version, one line for each."""
     packages = {f"{package.metadata['Name'].lower()}=={package.version}" for package in metadata.distributions()}
     return (
         "\n".join([f"python=={platform.python_version()}", f"machine=={platform.machine()}", *sorted(packages)]) + "\n"
@@ -66,7 +66,6 @@ def environment() -> str:
 
 def _git(*arguments: str) -> str | None:
     try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
+        return git(Path.cwd(), *arguments)
+    except ValueError:
         return None
-    return done.stdout.strip() if done.returncode == 0 else None

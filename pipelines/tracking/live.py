@@ -1,4 +1,4 @@
-"""Curves of a training while it goes on: its history file, followed into a run. Stages know nothing of it."""
+"""Log a training while it goes on, by following its history file. The stages know nothing of it."""
 
 import threading
 from collections.abc import Iterator
@@ -8,32 +8,32 @@ import mlflow
 from mlflow import MlflowClient
 
 from pipelines.catalogue import Entry
-from pipelines.tracking.track import log_history, start
+from pipelines.tracking.track import log_history, start_run
 from stages.common.schemas import read_history
 
 
 class Follower:
-    """Copies new records of a history into a run, from a thread of its own."""
+    """Copies new records of a history into a run, in a thread of its own."""
 
     def __init__(self, client: MlflowClient, entry: Entry, run_id: str, poll_s: float) -> None:
         self.run_id = run_id
         self._client, self._path, self._poll_s = client, entry.paths.history, poll_s
-        # What an earlier training left says nothing of this one.
+        # Records that an earlier training left do not belong to this one.
         self._stale = self._read()
         self._last, self._stopped = -1, threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True)
 
     @property
     def has_seen_training(self) -> bool:
-        """Whether a training wrote a record since; a cached stage does not."""
+        """Whether a training has written a record since; a stage from the cache writes none."""
         return self._last >= 0
 
     def begin(self) -> None:
-        """Start to look."""
+        """Start to follow the history."""
         self._thread.start()
 
     def end(self) -> None:
-        """Look once more and stop."""
+        """Copy the last records and stop."""
         self._stopped.set()
         self._thread.join()
         self._look()
@@ -57,16 +57,16 @@ class Follower:
 
 @contextmanager
 def follow(client: MlflowClient, entry: Entry, poll_s: float) -> Iterator[Follower]:
-    """Follow the training of a category while the block runs, with the load of the machine beside its losses.
+    """Follow the training of a category while the block runs: its losses and the load of the machine.
 
-    A run in which no training was seen is deleted. Otherwise give its id to `tracking.track` as `adopt`.
+    A run in which no training was seen is deleted. Otherwise, pass its id to `tracking.track` as `adopt`.
 
     Args:
-        client: Of the store.
+        client: Client of the store.
         entry: The category.
-        poll_s: Pause between two looks at the history.
+        poll_s: Pause between two looks at the history, s.
     """
-    run_id = start(client, entry)
+    run_id = start_run(client, entry)
     follower = Follower(client, entry, run_id, poll_s)
     follower.begin()
     try:

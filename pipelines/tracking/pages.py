@@ -1,4 +1,4 @@
-"""Pages of `stages.evaluate.report` as artifacts of a run."""
+"""Log pages of `stages.evaluate.report` as artifacts of a run."""
 
 import shutil
 import tempfile
@@ -8,16 +8,16 @@ from mlflow import MlflowClient
 
 
 def log_page(client: MlflowClient, run_id: str, page: Path, pictures: Path, place: str) -> None:
-    """Log a page twice: on its own, for MLflow to show its figures, and whole, packed into `page.zip`.
+    """Log a page twice: alone, so that MLflow shows its figures, and with all its pictures, packed into `page.zip`.
 
     A page may have thousands of pictures, and a server takes files one by one.
 
     Args:
-        client: Of the store.
-        run_id: Of the run.
-        page: The HTML; sheets that lie beside it as PNG are packed too.
-        pictures: Its folder.
-        place: Folder of the artifacts.
+        client: Client of the store.
+        run_id: Id of the run.
+        page: The HTML file; PNG files beside it are packed too.
+        pictures: Folder of its pictures.
+        place: Folder among the artifacts of the run.
     """
     with tempfile.TemporaryDirectory() as draft:
         whole = Path(draft, "whole")

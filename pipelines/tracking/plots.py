@@ -1,4 +1,4 @@
-"""Curves of an evaluation as pictures: stage `evaluate` leaves the points, for `dvc plots` and for here."""
+"""Draw the curves of an evaluation from the points that stage `evaluate` leaves, also for `dvc plots`."""
 
 from collections.abc import Iterator
 
@@ -11,11 +11,11 @@ SIDE_INCHES = 4.0
 
 
 def draw_curves(paths: CategoryPaths, threshold: float) -> Iterator[tuple[str, Figure]]:
-    """Draw each curve that has points, by name: roc, pr, pro, histogram.
+    """Yield (name, figure) of each curve that has points: roc, pr, pro, histogram.
 
     Args:
-        paths: Of the category.
-        threshold: Drawn into the histogram of scores.
+        paths: Paths of the category.
+        threshold: Threshold of the image score, drawn into the histogram.
     """
     for file in (paths.roc, paths.pr, paths.pro):
         table = pd.read_csv(file) if file.is_file() else pd.DataFrame()

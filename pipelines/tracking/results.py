@@ -1,4 +1,4 @@
-"""What the stages left of one category, read back: the source of every run and version."""
+"""Read what the stages left for one category: the source of every run and version."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ from stages.params import PARAMS
 STAGES = ("download", "foreground", "synthesize", "train", "evaluate", "benchmark")
 
 
-class Result(NamedTuple):
+class CategoryResult(NamedTuple):
     """One training and its evaluation."""
 
     entry: Entry
@@ -27,21 +27,21 @@ class Result(NamedTuple):
     reasons: Mapping[str, str]
     """Why figures are missing."""
     key: str
-    """The same for the same model and the same figures."""
+    """Digest of category, model and figures: equal keys mean the same result."""
     config: Mapping[str, Any]
-    """model.json: what the detector knows of itself."""
+    """Content of model.json, which describes the detector."""
 
 
-def read_result(entry: Entry) -> Result:
+def read_result(entry: Entry) -> CategoryResult:
     """Read the model and its figures.
 
     Raises:
-        ValueError: If one of them is missing, no JSON or of another form.
+        ValueError: If one of them is missing, not JSON or of another form.
     """
     paths = entry.paths
     config, metrics = read_json(paths.model / "model.json"), read_metrics(paths.metrics)
     model_digest = folder_digest(paths.model)
-    return Result(
+    return CategoryResult(
         entry=entry,
         model_digest=model_digest,
         metrics=metrics.numbers,
@@ -51,10 +51,10 @@ def read_result(entry: Entry) -> Result:
     )
 
 
-def read_settings(entry: Entry) -> dict[str, str]:
-    """Give the settings of all stages, flat, by dotted name.
+def read_stage_settings(entry: Entry) -> dict[str, str]:
+    """Return the settings that the stages of a category ran with, by dotted name.
 
-    dvc.lock knows with which settings each stage truly ran; params.yaml may have been edited since.
+    They come from dvc.lock, because params.yaml may have been edited since; from params.yaml if dvc.lock has none.
     """
     settings = _plain(PARAMS)
     stages = _plain(DVC_LOCK).get("stages", {})

@@ -1,4 +1,4 @@
-"""Where runs and versions are kept: an MLflow of its own in `.local/mlflow`, or the server of MLFLOW_TRACKING_URI."""
+"""Where runs and versions are kept: an embedded MLflow in `.local/mlflow`, or the server of MLFLOW_TRACKING_URI."""
 
 import os
 import subprocess
@@ -13,45 +13,46 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
-from pipelines.errors import PassingError
+from pipelines.errors import TransientError
 
 EMBEDDED = Path(".local", "mlflow")
-"""SQLite and artifacts. For one machine and one place: MLflow writes down absolute paths of artifacts.
+"""SQLite database and artifacts. Neither can be moved, because MLflow stores absolute paths of artifacts.
 
-Resolved before use: a worktree that retrains links to that of its checkout, and goes."""
+The path is resolved before use: in a worktree, which is removed later, it is a link to that of the checkout."""
 
 PATIENCE_S = 10
-"""How long a server may take to answer that it is there; MLflow itself would try for minutes."""
+"""How long a server may take to answer at all, s; MLflow itself would try for minutes."""
 REFUSED = (401, 403)
+"""HTTP status codes of a refused log-in."""
 
 
 def connect() -> MlflowClient:
-    """Give a client of the store; make the embedded one ready where no server is named.
+    """Return a client of the store; prepare the embedded one where no server is named.
 
     Raises:
-        PassingError: If the server does not answer.
-        ValueError: If it is of another major version or refuses the log-in, or the embedded store cannot be made.
+        TransientError: If the server does not answer.
+        ValueError: If it has another major version or refuses the log-in, or the embedded store cannot be made.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or _embedded()
     if uri.startswith("http"):
-        _knock(uri)
+        _check_server(uri)
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     return MlflowClient(uri, uri)
 
 
 def lock(name: str) -> FileLock:
-    """A lock that processes of this checkout share; waits up to ten minutes for it."""
+    """Return a lock that the processes of this checkout share; taking it waits for up to ten minutes."""
     EMBEDDED.mkdir(parents=True, exist_ok=True)
     return FileLock(EMBEDDED / f"{name}.lock", timeout=600)
 
 
 def experiment(client: MlflowClient, name: str) -> str:
-    """Give the id of an experiment; make it if it is new."""
+    """Return the id of an experiment, which is created if it does not exist."""
     found = client.get_experiment_by_name(name)
     if found is not None:
         return str(found.experiment_id)
-    # Not by the variable: mlflow sets it itself once it is told where to go.
+    # MLFLOW_TRACKING_URI does not tell: mlflow sets it itself in `set_tracking_uri`.
     is_embedded = client.tracking_uri == _embedded_uri()
     place = (EMBEDDED.resolve() / "artifacts" / name).as_uri() if is_embedded else None
     return str(client.create_experiment(name, artifact_location=place))
@@ -76,16 +77,16 @@ def _embedded() -> str:
     return uri
 
 
-def _knock(uri: str) -> None:
+def _check_server(uri: str) -> None:
     try:
         with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=PATIENCE_S):  # noqa: S310  # http by the test above
             pass
-        # By MLflow's own way, which logs in.
+        # Through MLflow's own client, which logs in.
         credentials = get_default_host_creds(uri)  # type: ignore[no-untyped-call]  # mlflow types a part of itself
         answer = http_request(credentials, "/version", "GET", max_retries=0, timeout=PATIENCE_S)  # type: ignore[no-untyped-call]
     except (OSError, MlflowException) as error:
         reason = getattr(error, "reason", error)
-        raise PassingError(f"{uri}: no MLflow server answers there ({reason}); see MLFLOW_TRACKING_URI") from None
+        raise TransientError(f"{uri}: no MLflow server answers there ({reason}); see MLFLOW_TRACKING_URI") from None
     if answer.status_code in REFUSED:
         raise ValueError(f"{uri}: MLflow refuses the log-in; see MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD")
     theirs, ours = answer.text.strip(), mlflow.__version__

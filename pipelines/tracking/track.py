@@ -1,4 +1,4 @@
-"""Files of a category -> one MLflow run. Logging the same result twice gives one run; nothing is kept only here."""
+"""Log the files of a category as one MLflow run. The same result gives one run; nothing is kept only in MLflow."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -19,33 +19,33 @@ from pipelines.serving.packaging import artifact_digest, save_served
 from pipelines.tracking import lineage
 from pipelines.tracking.lineage import DVC_LOCK
 from pipelines.tracking.pages import log_page
-from pipelines.tracking.results import Result, read_result, read_settings
+from pipelines.tracking.results import CategoryResult, read_result, read_stage_settings
 from pipelines.tracking.store import experiment, lock
 from stages.common.schemas import MeasuredTimes, ModelCost, read_document, read_history
 from stages.params import PARAMS
 
 KEY, MODEL, ARTIFACT = "result.key", "model.digest", "artifact.digest"
-"""Tags: of the result, of the model folder, of what is registered."""
+"""Tags with the key of the result, the digest of the model folder and the digest of the artifact to register."""
 LOCK_ARTIFACT = "lineage/dvc.lock"
 BATCH = 100
-"""Parameters that MLflow takes in one call."""
+"""Largest number of parameters that MLflow takes in one call."""
 DIGEST_LENGTH = 36
-"""Of a data set in MLflow, at most."""
+"""Largest length of a data set's digest in MLflow."""
 
 
 def track(client: MlflowClient, entry: Entry, adopt: str | None = None) -> str:
-    """Log what the stages left of a category, unless it is logged already.
+    """Log what the stages left for a category, unless it is logged already.
 
     Args:
-        client: Of the store.
+        client: Client of the store.
         entry: The category.
-        adopt: A run that followed the training (`pipelines.tracking.live`), to be completed.
+        adopt: Id of a run that followed the training (`pipelines.tracking.live`), to be completed; None for a new run.
 
     Returns:
         The id of the run.
 
     Raises:
-        ValueError: If the category has no result, or one of its files is no JSON.
+        ValueError: If the category has no result, or one of its files is not JSON.
     """
     result = read_result(entry)
     with lock("track"):
@@ -54,16 +54,16 @@ def track(client: MlflowClient, entry: Entry, adopt: str | None = None) -> str:
                 _renew_lineage(client, run, entry)
                 return str(run.info.run_id)
             if run.info.run_id != adopt:
-                # Half a run of a process that was killed: what it lacks cannot be told from what it has.
+                # Left incomplete by a process that was killed; nothing tells which files it lacks.
                 client.delete_run(run.info.run_id)
-        run_id = adopt or start(client, entry)
+        run_id = adopt or start_run(client, entry)
         _log(client, run_id, result)
         client.set_tag(run_id, "mlflow.runName", f"{entry.paths.category}-{result.model_digest[:8]}")
         client.set_terminated(run_id, "FINISHED")
     return run_id
 
 
-def start(client: MlflowClient, entry: Entry) -> str:
+def start_run(client: MlflowClient, entry: Entry) -> str:
     """Open a run for a category."""
     run = client.create_run(
         experiment(client, entry.paths.dataset),
@@ -79,8 +79,8 @@ def find_runs(client: MlflowClient, entry: Entry, key: str) -> list[Run]:
     return list(client.search_runs(where, f"tags.`{KEY}` = '{key}'"))
 
 
-def download(run_id: str, artifact: str, place: str) -> Path | None:
-    """Fetch a file of a run into a folder; None if it cannot be had."""
+def download_artifact(run_id: str, artifact: str, place: str) -> Path | None:
+    """Fetch a file of a run into a folder; return None if that fails."""
     try:
         return Path(mlflow.artifacts.download_artifacts(run_id=run_id, artifact_path=artifact, dst_path=place))
     except (MlflowException, OSError):
@@ -88,7 +88,7 @@ def download(run_id: str, artifact: str, place: str) -> Path | None:
 
 
 def log_history(client: MlflowClient, run_id: str, records: list[dict[str, float]], after: int) -> int:
-    """Log the records of a history that lie behind step `after`; return the last step."""
+    """Log the records of a history after step `after`; return the last step."""
     now = round(time.time() * 1000)
     fresh = [record for record in records if record["step"] > after]
     metrics = [
@@ -102,15 +102,15 @@ def log_history(client: MlflowClient, run_id: str, records: list[dict[str, float
     return int(fresh[-1]["step"]) if fresh else after
 
 
-def _log(client: MlflowClient, run_id: str, result: Result) -> None:
+def _log(client: MlflowClient, run_id: str, result: CategoryResult) -> None:
     paths = result.entry.paths
     facts = lineage.collect(result.entry)
-    # Before the key: a run that has it and is finished counts as whole.
+    # Before the key is set: a run that has it and is finished counts as complete.
     client.update_run(run_id, status="RUNNING")
     tags = {KEY: result.key, MODEL: result.model_digest, **result.reasons}
     client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
     _log_lineage(client, run_id, facts)
-    settings = [Param(name, value) for name, value in read_settings(result.entry).items()]
+    settings = [Param(name, value) for name, value in read_stage_settings(result.entry).items()]
     for first in range(0, len(settings), BATCH):
         client.log_batch(run_id, params=settings[first : first + BATCH])
     logged = client.get_metric_history(run_id, "loss_total")
@@ -123,7 +123,7 @@ def _log(client: MlflowClient, run_id: str, result: Result) -> None:
 
 
 def _log_lineage(client: MlflowClient, run_id: str, facts: Mapping[str, str]) -> None:
-    # Read once: DVC may add another category to it meanwhile, and tag and file must agree.
+    # Read once, so that tag and file agree: DVC may add another category to it meanwhile.
     locked = DVC_LOCK.read_text(encoding="utf-8") if DVC_LOCK.is_file() else ""
     if locked:
         client.log_text(run_id, locked, LOCK_ARTIFACT)
@@ -136,14 +136,14 @@ def _log_lineage(client: MlflowClient, run_id: str, facts: Mapping[str, str]) ->
 
 
 def _renew_lineage(client: MlflowClient, run: Run, entry: Entry) -> None:
-    """Tell of the commit, where a result was logged before code and settings were committed."""
+    """Log the lineage again if the result was logged before code and settings were committed."""
     if not lineage.is_clean(run.data.tags):
         facts = lineage.collect(entry)
         if lineage.is_clean(facts):
             _log_lineage(client, run.info.run_id, facts)
 
 
-def _figures(result: Result) -> Iterator[tuple[str, float]]:
+def _figures(result: CategoryResult) -> Iterator[tuple[str, float]]:
     paths = result.entry.paths
     yield from ((name, float(value)) for name, value in result.metrics.items() if value is not None)
     if paths.benchmark.is_file():
@@ -160,8 +160,8 @@ def _numbers(content: object, name: str) -> Iterator[tuple[str, float]]:
         yield name, float(content)
 
 
-def _log_files(client: MlflowClient, run_id: str, result: Result) -> None:
-    # Here, not above: it loads matplotlib, which takes half a second that a result as before does not need.
+def _log_files(client: MlflowClient, run_id: str, result: CategoryResult) -> None:
+    # Imported here: it loads matplotlib, which takes half a second and which a result that is logged already spares.
     from pipelines.tracking.plots import draw_curves  # noqa: PLC0415
 
     paths = result.entry.paths
@@ -194,7 +194,7 @@ def _log_files(client: MlflowClient, run_id: str, result: Result) -> None:
         client.set_tag(run_id, ARTIFACT, artifact_digest(served))
 
 
-def _log_dataset(run_id: str, result: Result, facts: Mapping[str, str]) -> None:
+def _log_dataset(run_id: str, result: CategoryResult, facts: Mapping[str, str]) -> None:
     paths = result.entry.paths
     counts = pd.read_parquet(paths.manifest, columns=["split"])["split"].value_counts()
     source = CodeDatasetSource(tags={"licence": facts["licence"], "url": facts["licence_url"]})

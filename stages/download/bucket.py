@@ -6,7 +6,7 @@ The endpoint and the credentials come from the environment: AWS_ENDPOINT_URL, AW
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import boto3
 import urllib3.exceptions
@@ -14,6 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
 from tqdm import tqdm
 
+from stages.command import TemporaryError
 from stages.download.transfer import Interrupted, Response
 
 WORKERS = 8
@@ -35,6 +36,17 @@ ADVICE = {
     "NoSuchKey": "no such object",
     "NoSuchBucket": "no such bucket",
 }
+
+
+class StoredObject(NamedTuple):
+    """One object of a listing."""
+
+    name: str
+    """What its key has after the listed prefix."""
+    size: int
+    """Size, bytes."""
+    tag: str
+    """ETag, which names this version of the object."""
 
 
 def open_at(url: str, start: int, tag: str | None, timeout_s: float) -> Response:
@@ -64,19 +76,22 @@ def open_at(url: str, start: int, tag: str | None, timeout_s: float) -> Response
     return Response(answer["Body"], first, first + answer["ContentLength"], answer["ETag"])
 
 
-def list_objects(url: str, timeout_s: float) -> Iterator[tuple[str, int]]:
-    """Yield (key relative to `url`, size in bytes) of the objects below a prefix, in the order of the bucket.
+def list_objects(url: str, timeout_s: float) -> Iterator[StoredObject]:
+    """Yield the objects whose keys begin with the prefix `url`, in the order of the bucket.
+
+    Args:
+        url: Address s3://BUCKET/PREFIX; to list a folder, the prefix ends in a slash.
+        timeout_s: How long to wait for an answer, s.
 
     Raises:
         ValueError: If the bucket does not exist or access is denied.
         Interrupted: If the store does not answer.
     """
-    bucket, key = split_url(url)
-    prefix = f"{key.rstrip('/')}/"
+    bucket, prefix = split_url(url)
     try:
         for page in client(timeout_s).get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             for entry in page.get("Contents", []):
-                yield entry["Key"].removeprefix(prefix), entry["Size"]
+                yield StoredObject(entry["Key"].removeprefix(prefix), entry["Size"], entry["ETag"])
     except FAILURES as error:
         refuse(url, error)
 
@@ -92,8 +107,8 @@ def copy_objects(url: str, names: Sequence[str], folder: Path, *, timeout_s: flo
         attempts: Largest number of attempts per object.
 
     Raises:
-        ValueError: If a name leads out of the folder, an object does not exist, access is denied, or all attempts
-            have failed.
+        TemporaryError: If all attempts get no answer.
+        ValueError: If a name leads out of the folder, an object does not exist, or access is denied.
         OSError: If the disk is full.
     """
     bucket, prefix = split_url(url)
@@ -110,7 +125,7 @@ def copy_objects(url: str, names: Sequence[str], folder: Path, *, timeout_s: flo
                     file.writelines(_chunks(s3, bucket, f"{prefix.rstrip('/')}/{name}"))
             except Interrupted as error:
                 if attempt == attempts - 1:
-                    raise ValueError(f"{url}/{name}: {error}, {attempts} times") from None
+                    raise TemporaryError(f"{url}/{name}: {error}, {attempts} times") from None
             else:
                 return
 

@@ -12,6 +12,7 @@ from pydantic import Field
 from tqdm import tqdm
 
 from diffusionad.section import Section
+from stages.command import TemporaryError
 from stages.download import bucket
 from stages.download.transfer import Interrupted, Response
 from stages.files import file_digest
@@ -43,7 +44,8 @@ def fetch_file(config: FetchConfig, url: str, target: Path, sha256: str | None) 
         sha256: Expected checksum; None if none is published.
 
     Raises:
-        ValueError: If the server refuses, the connection breaks too often, or the checksum differs.
+        TemporaryError: If all attempts break off or get no answer.
+        ValueError: If the server refuses, or the checksum differs.
         OSError: If the disk is full.
     """
     part = _Part(target.with_name(f"{target.name}.part"), target.with_name(f"{target.name}.tag"))
@@ -54,7 +56,7 @@ def fetch_file(config: FetchConfig, url: str, target: Path, sha256: str | None) 
             break
         except Interrupted as error:
             if attempt == config.attempts:
-                raise ValueError(f"{url}: {error}, {attempt} times; run again to resume") from None
+                raise TemporaryError(f"{url}: {error}, {attempt} times; run again to resume") from None
             log.info("%s: %s; trying again", url, error)
             time.sleep(config.wait_s * 2 ** (attempt - 1))
     if sha256 is not None and (got := file_digest(part.file)) != sha256:

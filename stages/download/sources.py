@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
+from stages.command import TemporaryError
 from stages.common.dataset import DatasetConfig
 from stages.download import bucket
 from stages.download.fetch import FetchConfig, fetch_file
@@ -30,6 +31,7 @@ def find_root(config: FetchConfig, dataset: DatasetConfig, category: str, mirror
         cache: Folder for fetched data; shared by categories, safe to delete.
 
     Raises:
+        TemporaryError: If no place has the data set, but one did not answer.
         ValueError: If no place has the data set: one line for each place that was tried, and the way out.
         OSError: If the disk is full.
     """
@@ -37,19 +39,24 @@ def find_root(config: FetchConfig, dataset: DatasetConfig, category: str, mirror
     if mirror:
         places += [(f"{mirror.rstrip('/')}/{name}", None) for name in dataset.mirror_names]
     places += [(source.url, source.sha256) for source in dataset.sources]
-    refusals = []
+    refusals: list[str] = []
+    kind = ValueError
     for place, sha256 in places:
         url = place.replace("{category}", category)
         try:
             return _obtain(config, url, sha256, category, cache)
-        except ValueError as error:
+        except TemporaryError as error:
             refusals.append(str(error))
+            kind = TemporaryError
         except Interrupted as error:
             refusals.append(f"{url}: {error}")
+            kind = TemporaryError
+        except ValueError as error:
+            refusals.append(str(error))
     if not refusals:
         refusals.append("no source and no mirror is named for this data set")
     advice = dataset.terms or "name a mirror with DATA_MIRROR or download.mirror, or add a source to `datasets`"
-    raise ValueError("\n".join([*refusals, advice]))
+    raise kind("\n".join([*refusals, advice]))
 
 
 def local_path(url: str) -> Path | None:
@@ -122,7 +129,8 @@ def _bucket_folder(config: FetchConfig, url: str, category: str, cache: Path) ->
     with _locked(tree):
         if tree.is_dir():
             return tree
-        objects = select_category(dict(bucket.list_objects(url, config.timeout_s)), category)
+        listing = bucket.list_objects(f"{url.rstrip('/')}/", config.timeout_s)
+        objects = select_category({stored.name: stored.size for stored in listing}, category)
         if not objects:
             return _bucket_archive(config, url, cache)
         if len(objects) > config.max_files or sum(objects.values()) > config.max_unpacked_mib << 20:
@@ -136,9 +144,8 @@ def _bucket_folder(config: FetchConfig, url: str, category: str, cache: Path) ->
 
 
 def _bucket_archive(config: FetchConfig, url: str, cache: Path) -> Path:
-    found = {name for name, _ in bucket.list_objects(url.rsplit("/", 1)[0], config.timeout_s)}
-    name = url.rsplit("/", 1)[-1]
-    suffix = next((s for s in SUFFIXES if f"{name}{s}" in found), None)
+    found = {stored.name for stored in bucket.list_objects(url, config.timeout_s)}
+    suffix = next((s for s in SUFFIXES if s in found), None)
     if suffix is None:
         raise ValueError(f"{url}: no object below it, and no archive of that name")
     return _fetched(config, f"{url}{suffix}", None, cache)

@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 
 from diffusionad.data.manifest import manifest_digest, write_manifest
 from diffusionad.detector import Detector, DetectorConfig
-from pipelines.catalogue import find
+from pipelines.catalogue import find_categories
 from pipelines.digests import file_digest
 from pipelines.tracking import store
 from stages.evaluate.stage import EvaluationConfig, evaluate
@@ -93,7 +93,7 @@ def write_model(folder, seed, manifest="", category="disc"):
 
 
 def evaluate_again():
-    """As `dvc repro` would, once there is a new model."""
+    """Evaluate a new model and commit the result to DVC, the same as `dvc repro` would."""
     evaluate(EvaluationConfig.model_validate_json(json.dumps(EVALUATION)), paths=PATHS)
     run_dvc("commit", "--force")
 
@@ -184,19 +184,19 @@ def repository(template, tmp_path, monkeypatch):
 
 @pytest.fixture
 def client(repository):
-    """Of the embedded MLflow in `repository`."""
+    """A client of the embedded MLflow in `repository`."""
     return store.connect()
 
 
 @pytest.fixture
 def entry(repository):
     """The only category."""
-    return find("toy", "disc")[0]
+    return find_categories("toy", "disc")[0]
 
 
 @pytest.fixture
 def answering():
-    """Starts a server that says a text at each path it is given, else 404; gives its address."""
+    """Starts a server that answers each path it is given with a text, others with 404; returns its address."""
     with contextlib.ExitStack() as stack:
 
         def start(texts):
@@ -209,7 +209,7 @@ def answering():
 
 @pytest.fixture
 def run(capsys):
-    """Types a command; gives its status and what it wrote to stdout and stderr."""
+    """Runs a command; returns its status and what it wrote to stdout and stderr."""
     from pipelines import cli  # noqa: PLC0415  # it loads mlflow, whose warnings are silenced above
 
     def run(*arguments):

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.catalogue import find
+from pipelines.catalogue import find_categories
 
 
 @pytest.fixture
@@ -22,12 +22,12 @@ def params(tmp_path):
     ],
 )
 def test_categories_are_found_by_data_set_and_name(params, dataset, category, expected):
-    assert [entry.model_name for entry in find(dataset, category, params)] == expected
+    assert [entry.model_name for entry in find_categories(dataset, category, params)] == expected
 
 
 def test_an_unknown_one_is_refused_with_those_there_are(params):
     with pytest.raises(ValueError, match="no category b/bolt; it holds a/bolt, a/nut, b/nut"):
-        find("b", "bolt", params)
+        find_categories("b", "bolt", params)
 
 
 @pytest.mark.parametrize("content", [None, "", "other: 1\n"])
@@ -37,4 +37,4 @@ def test_params_without_categories_are_refused(tmp_path, content):
         path.write_text(content)
 
     with pytest.raises(ValueError, match="no section `categories`"):
-        find("a", None, path)
+        find_categories("a", None, path)

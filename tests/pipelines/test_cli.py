@@ -1,4 +1,4 @@
-"""The command line: statuses, and errors of one line."""
+"""The command line: exit statuses, and errors in one line."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Processes and all that they start: none is left."""
+"""Processes are ended together with everything that they started."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ child.wait()
 
 
 def is_gone(pid):
-    """Soon: a process that was sent SIGKILL still takes a moment to end."""
+    """Wait until a process is gone: even after SIGKILL it takes a moment to end."""
     for _ in range(200):
         try:
             if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:

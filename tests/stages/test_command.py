@@ -1,4 +1,5 @@
 import errno
+import os
 import sys
 
 import pytest
@@ -41,6 +42,14 @@ def test_an_unknown_key_is_refused_before_the_stage_starts(monkeypatch):
 
     with pytest.raises(SystemExit, match=r"error: params.yaml: no `bottle` in `categories`; it holds cells\Z"):
         command.run(raising(AssertionError))
+
+
+def test_what_another_attempt_may_mend_is_one_line_and_status_75(capsys):
+    with pytest.raises(SystemExit) as caught:
+        command.run(raising(command.TemporaryError("a.zip: no answer (timed out), 2 times")))
+
+    assert caught.value.code == os.EX_TEMPFAIL
+    assert capsys.readouterr().err == "error: a.zip: no answer (timed out), 2 times\n"
 
 
 @pytest.mark.parametrize(

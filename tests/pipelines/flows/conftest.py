@@ -18,7 +18,7 @@ from toys.plates import draw_category
 ROOT = Path(__file__).parents[3]
 START_S = 900
 
-# A pipeline of milliseconds: the same names of stages, and real processes of DVC.
+# A pipeline that takes milliseconds: two of the real stage names, run by real processes of DVC.
 QUICK = """\
 stages:
   train:
@@ -91,7 +91,7 @@ def plates(tmp_path, prefect_api):
     )
     checkout.commit()
     yield checkout
-    # Of a test that failed half way.
+    # Left over if the test failed half way.
     end_inside(tmp_path)
 
 

@@ -30,7 +30,7 @@ def production(repository, prefect_api, run, monkeypatch, entry):
     """A repository with a champion and its deployments, whose flows work for the server of the tests."""
     settings = YAML(typ="safe").load(ROOT / "params.yaml")
     set_values(Path("params.yaml"), orchestration=settings["orchestration"], download=settings["download"])
-    # Of a handful of images: any distance but a small one counts.
+    # There is only a handful of images: any distance but a small one counts.
     set_values(
         Path("params.yaml"),
         orchestration__schedules={},

@@ -1,6 +1,7 @@
 """How flows deal with what goes wrong: in this process, on a real server and with real processes of DVC."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from prefect import flow
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from pipelines.catalogue import find
+from pipelines.catalogue import find_categories
 from pipelines.flows.report import report_comparison, tell
 from pipelines.flows.retraining import retraining
 from pipelines.flows.schedules import deployments
@@ -33,7 +34,8 @@ import pathlib, sys
 tries = pathlib.Path(f"../tries-{sys.argv[1]}")
 tries.write_text((tries.read_text() if tries.exists() else "") + "x")
 if len(tries.read_text()) == 1:
-    sys.exit("error: https://example.org: REASON")
+    sys.stderr.write("error: https://example.org: REASON\\n")
+    sys.exit(STATUS)
 pathlib.Path("models").mkdir(exist_ok=True)
 pathlib.Path("reports/toy/a").mkdir(parents=True, exist_ok=True)
 pathlib.Path("models", sys.argv[1]).write_text("{}")
@@ -84,9 +86,12 @@ def test_locks_of_a_dvc_that_died_are_passed_over(here):
     assert probe(["train@toy-a"]).outcomes == {"train@toy-a": "ran"}
 
 
-@pytest.mark.parametrize(("reason", "attempts"), [("no answer (timed out)", 2), ("the server answered 404", 1)])
-def test_only_what_may_pass_is_tried_again(here, reason, attempts):
-    here("a", stage=SLOW_TO_RECOVER.replace("REASON", reason))
+@pytest.mark.parametrize(
+    ("reason", "status", "attempts"),
+    [("no answer (timed out)", os.EX_TEMPFAIL, 2), ("the server answered 404", 1, 1)],
+)
+def test_only_what_may_pass_is_tried_again(here, reason, status, attempts):
+    here("a", stage=SLOW_TO_RECOVER.replace("REASON", reason).replace("STATUS", str(status)))
 
     if attempts == 1:
         with pytest.raises(StagesError, match=rf"train@toy-a: .*{reason}; not run after that: evaluate@toy-a"):
@@ -98,7 +103,8 @@ def test_only_what_may_pass_is_tried_again(here, reason, attempts):
 
 
 def test_a_failure_stops_only_what_needs_it(here):
-    stage = SLOW_TO_RECOVER.replace("REASON", "no such thing").replace("== 1:", "== 1 and sys.argv[1] == 'toy-a':")
+    stage = SLOW_TO_RECOVER.replace("REASON", "no such thing").replace("STATUS", "1")
+    stage = stage.replace("== 1:", "== 1 and sys.argv[1] == 'toy-a':")
     here("a", "b", stage=stage)
 
     with pytest.raises(StagesError, match=r"\Atrain@toy-a: [^;]*no such thing; not run after that: evaluate@toy-a\Z"):
@@ -205,7 +211,7 @@ def test_a_flow_run_links_the_page_of_candidate_and_champion(here, prefect_api, 
 
     @flow
     def say():
-        report_comparison(find("toy", "a")[0], client, run.run_id, before="1", after="2")
+        report_comparison(find_categories("toy", "a")[0], client, run.run_id, before="1", after="2")
 
     say()
 

@@ -1,4 +1,4 @@
-"""Each image once, whatever happens: real processes on a real model."""
+"""Each image is scored once, whatever happens: real processes on a real model."""
 
 import json
 import subprocess

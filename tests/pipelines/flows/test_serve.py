@@ -13,12 +13,12 @@ import pytest
 pytestmark = pytest.mark.slow
 SEEN = """
 from pathlib import Path
-from pipelines.catalogue import find
-from pipelines.repository.changes import look, write_state
-(entry,) = find("plates", "plate")
-write_state(entry.key, look(entry, Path.cwd()), Path.cwd())
+from pipelines.catalogue import find_categories
+from pipelines.repository.changes import current_state, write_state
+(entry,) = find_categories("plates", "plate")
+write_state(entry.key, current_state(entry, Path.cwd()), Path.cwd())
 """
-"""As a retraining leaves it that has just ended."""
+"""Writes the state that a retraining leaves when it has just ended."""
 
 
 def wait_for(ask, process):

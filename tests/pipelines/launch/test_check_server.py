@@ -1,4 +1,4 @@
-"""Servers that flows cannot work with are told in a line, before anything is touched."""
+"""A server that flows cannot work with is reported in one line, before anything is touched."""
 
 import subprocess
 import sys

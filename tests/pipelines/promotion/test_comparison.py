@@ -1,4 +1,4 @@
-"""Two versions of the toy, compared as the command and the gate do it."""
+"""Two versions of the toy category, compared by the command and by the gate."""
 
 import json
 import re
@@ -19,7 +19,7 @@ TOY = ("--dataset", "toy", "--category", "disc")
 
 @pytest.fixture
 def versions(client, entry, workshop):
-    """Version 1 of seed 0, version 2 of seed 1."""
+    """Version 1 with seed 0, version 2 with seed 1."""
     register(client, entry)
     workshop.write_model(entry.paths.model, seed=1)
     workshop.evaluate_again()

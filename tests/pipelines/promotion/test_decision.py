@@ -15,7 +15,7 @@ def test_only_checks_that_all_passed_promote(checks, promote):
 
 
 def test_a_reason_names_category_rule_value_and_limit():
-    assert Decision((GOOD, BAD)).reasons == ("mono: latency does not hold: ratio is nan, asked for is <= 1.25.",)
+    assert Decision((GOOD, BAD)).reasons == ("mono: latency does not hold: ratio is nan, required is <= 1.25.",)
 
 
 def test_what_is_written_as_json_comes_back():

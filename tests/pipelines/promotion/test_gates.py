@@ -1,11 +1,11 @@
-"""Every rule of the gate as a row of a table: what breaks it, and what is said."""
+"""Every rule of the gate as one row of a table: what breaks it, and the checks that then fail."""
 
 import math
 
 import pytest
 from pydantic import ValidationError
 
-from pipelines.promotion.gates import LINEAGE, Evidence, Floor, GateConfig, Rival, decide
+from pipelines.promotion.gates import LINEAGE, ChampionEvidence, Floor, GateConfig, GateEvidence, decide
 
 MANIFEST, DIGEST = "a" * 64, "d" * 64
 
@@ -21,7 +21,7 @@ CONFIG = GateConfig(
     require_clean_tree=True,
 )
 FIGURES = {"image_auroc": 0.9, "image_auroc_low": 0.7, "pixel_pro": 0.6, "pixel_pro_low": 0.55}
-RIVAL = Rival("3", MANIFEST, {"image_auroc": -0.01}, latency_ratio=1.1, leaked=0)
+CHAMPION = ChampionEvidence("3", MANIFEST, {"image_auroc": -0.01}, latency_ratio=1.1, leaked=0)
 ORIGIN = {
     **dict.fromkeys(LINEAGE, "x"),
     "git.dirty": "false",
@@ -30,7 +30,7 @@ ORIGIN = {
     "licence": "CC0",
     "non_commercial": "false",
 }
-GOOD = Evidence(
+GOOD = GateEvidence(
     version="4",
     digest=DIGEST,
     registered_digest=DIGEST,
@@ -42,7 +42,7 @@ GOOD = Evidence(
     size_mib=2.0,
     violations={"failed": 0, "warned": 0},
     lineage=ORIGIN,
-    champion=RIVAL,
+    champion=CHAMPION,
 )
 NAN = math.nan
 
@@ -63,8 +63,8 @@ def lineage(**changes):
     return {"lineage": GOOD.lineage | changes}
 
 
-def rival(**changes):
-    return {"champion": RIVAL._replace(**changes)}
+def champion(**changes):
+    return {"champion": CHAMPION._replace(**changes)}
 
 
 def test_good_evidence_is_promoted():
@@ -123,21 +123,23 @@ UNLIKE = {("same_figures", "image_auroc")}
         pytest.param({"violations": None}, {("contract", "failed"), ("contract", "warned")}, id="no report"),
         pytest.param({"leaked": 1}, {("leak", "candidate")}, id="candidate leaks"),
         pytest.param({"leaked": None}, {("leak", "candidate")}, id="training set unknown"),
-        pytest.param(rival(leaked=1), {("leak", "champion")}, id="champion leaks"),
-        pytest.param(rival(leaked=None), {("leak", "champion")}, id="training set of the champion unknown"),
-        pytest.param(rival(manifest="b" * 64), {("same_data", "champion")}, id="champion scored on other data"),
+        pytest.param(champion(leaked=1), {("leak", "champion")}, id="champion leaks"),
+        pytest.param(champion(leaked=None), {("leak", "champion")}, id="training set of the champion unknown"),
+        pytest.param(champion(manifest="b" * 64), {("same_data", "champion")}, id="champion scored on other data"),
         pytest.param(
-            rival(lower_bounds={"image_auroc": -0.021}), {("no_regression", "image_auroc")}, id="worse than the margin"
+            champion(lower_bounds={"image_auroc": -0.021}),
+            {("no_regression", "image_auroc")},
+            id="worse than the margin",
         ),
         pytest.param(
-            rival(lower_bounds={"image_auroc": NAN}), {("no_regression", "image_auroc")}, id="difference is NaN"
+            champion(lower_bounds={"image_auroc": NAN}), {("no_regression", "image_auroc")}, id="difference is NaN"
         ),
-        pytest.param(rival(lower_bounds={}), {("no_regression", "image_auroc")}, id="difference missing"),
+        pytest.param(champion(lower_bounds={}), {("no_regression", "image_auroc")}, id="difference missing"),
         pytest.param({"latency_ms": 101.0}, {("latency", "ms_p50")}, id="over the time budget"),
         pytest.param({"latency_ms": NAN}, {("latency", "ms_p50")}, id="time is NaN"),
         pytest.param({"latency_ms": 0.0}, {("latency", "ms_p50")}, id="time not measured"),
-        pytest.param(rival(latency_ratio=1.26), {("latency", "ratio")}, id="slower than the champion"),
-        pytest.param(rival(latency_ratio=NAN), {("latency", "ratio")}, id="ratio is NaN"),
+        pytest.param(champion(latency_ratio=1.26), {("latency", "ratio")}, id="slower than the champion"),
+        pytest.param(champion(latency_ratio=NAN), {("latency", "ratio")}, id="ratio is NaN"),
         pytest.param({"size_mib": 51.0}, {("size", "mib")}, id="over the size budget"),
         pytest.param({"size_mib": NAN}, {("size", "mib")}, id="size is NaN"),
     ],
@@ -168,9 +170,9 @@ def test_no_figure_at_all_is_refused_even_without_floors():
     [
         pytest.param(figures(image_auroc=0.85), {}, id="floor"),
         pytest.param(figures(image_auroc=0.8), {"floors": {"image_auroc": Floor(mean=0.8, worst=0.8)}}, id="worst"),
-        pytest.param(rival(lower_bounds={"image_auroc": -0.02}), {}, id="margin"),
+        pytest.param(champion(lower_bounds={"image_auroc": -0.02}), {}, id="margin"),
         pytest.param({"latency_ms": 100.0}, {}, id="time"),
-        pytest.param(rival(latency_ratio=1.25), {}, id="ratio"),
+        pytest.param(champion(latency_ratio=1.25), {}, id="ratio"),
         pytest.param({"size_mib": 50.0}, {}, id="size"),
         pytest.param(
             {"figures": {"image_auroc": 0.875}, "stated": {"image_auroc": 0.875 + 2**-10}},
@@ -190,7 +192,7 @@ def test_a_tie_passes(change, config):
         ({"require_clean_tree": False}, lineage(**{"git.dirty": "true"})),
         ({"latency_ms": None}, {"latency_ms": 1e9}),
         ({"floors": {"image_auroc": None}}, figures(image_auroc=0.1)),
-        ({"max_regression": {"image_auroc": None}}, rival(lower_bounds={"image_auroc": -1.0})),
+        ({"max_regression": {"image_auroc": None}}, champion(lower_bounds={"image_auroc": -1.0})),
     ],
 )
 def test_a_rule_that_is_switched_off_does_not_refuse(setting, change):

@@ -1,4 +1,4 @@
-"""The whole way: registered artifacts scored in a process of their own, judged, and obeyed."""
+"""A whole promotion: registered artifacts are scored in a process of their own and judged, and the decision is kept."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ NAME = "toy-disc"
 
 @pytest.fixture
 def rules(repository):
-    """Rules that a model with random weights keeps."""
+    """Rules that a model with random weights passes."""
     rules = read_rules()
     gate = rules.default.model_copy(
         update={

@@ -12,7 +12,14 @@ from pipelines.digests import folder_digest
 from pipelines.promotion import registry
 from pipelines.promotion.decision import Check, Decision
 from pipelines.promotion.journal import aliases, read_events
-from pipelines.promotion.registry import NotGatedError, StaleChampionError, promote, record_decision, register, rollback
+from pipelines.promotion.registry import (
+    NotGatedError,
+    StaleChampionError,
+    make_champion,
+    record_decision,
+    register,
+    rollback,
+)
 from pipelines.tracking.store import experiment
 from pipelines.tracking.track import ARTIFACT, MODEL
 
@@ -44,7 +51,7 @@ def versions(client):
 
 def promote_fairly(client, version, name=NAME):
     record_decision(client, name, version, registry.champion(client, name), PASS)
-    return promote(client, name, version, "it is better")
+    return make_champion(client, name, version, "it is better")
 
 
 def alter(client, version):
@@ -77,7 +84,7 @@ def test_without_a_passing_decision_nothing_is_promoted(client, versions, decisi
         record_decision(client, NAME, "2", "1", decision)
 
     with pytest.raises(NotGatedError, match="no passing decision"):
-        promote(client, NAME, "2", "I want it")
+        make_champion(client, NAME, "2", "I want it")
 
     assert aliases(client, NAME) == {"champion": "1"}
 
@@ -87,7 +94,7 @@ def test_a_decision_against_another_champion_does_not_count(client, versions):
     promote_fairly(client, "1")
 
     with pytest.raises(StaleChampionError, match="judged against champion none, but it is 1 now"):
-        promote(client, NAME, "2", "it is better")
+        make_champion(client, NAME, "2", "it is better")
 
     assert aliases(client, NAME) == {"champion": "1"}
 
@@ -95,15 +102,15 @@ def test_a_decision_against_another_champion_does_not_count(client, versions):
 def test_promoting_the_champion_again_does_nothing(client, versions):
     promote_fairly(client, "1")
 
-    assert promote(client, NAME, "1", "again") is None
+    assert make_champion(client, NAME, "1", "again") is None
     assert len(read_events(client, NAME)) == 1
 
 
 def test_an_override_needs_a_reason_and_is_written_down_as_one(client, versions):
     with pytest.raises(ValueError, match="needs a reason"):
-        promote(client, NAME, "1", "  ", override=True)
+        make_champion(client, NAME, "1", "  ", override=True)
 
-    event = promote(client, NAME, "1", "the line stands still", override=True)
+    event = make_champion(client, NAME, "1", "the line stands still", override=True)
 
     assert (event.kind, event.why) == ("override", "the line stands still")
     assert aliases(client, NAME) == {"champion": "1"}
@@ -126,7 +133,7 @@ def test_what_was_rolled_back_needs_a_new_decision(client, versions):
     rollback(client, NAME, None, "it missed cracks")
 
     with pytest.raises(NotGatedError, match="rolled_back"):
-        promote(client, NAME, "2", "again")
+        make_champion(client, NAME, "2", "again")
     assert promote_fairly(client, "2").version == "2"
 
 
@@ -153,7 +160,9 @@ def test_a_rollback_to_nothing_or_to_itself_is_refused(client, versions, target,
         rollback(client, NAME, target, "")
 
 
-@pytest.mark.parametrize(("harm", "complaint"), [(alter, "altered after it was registered"), (remove, "cannot be had")])
+@pytest.mark.parametrize(
+    ("harm", "complaint"), [(alter, "altered after it was registered"), (remove, "cannot be fetched")]
+)
 def test_an_artifact_that_was_altered_or_lost_moves_no_alias(client, versions, harm, complaint):
     for version in ("1", "2"):
         promote_fairly(client, version)
@@ -163,7 +172,7 @@ def test_an_artifact_that_was_altered_or_lost_moves_no_alias(client, versions, h
     harm(client, "1")
 
     with pytest.raises(ValueError, match=f"version 3: .*{complaint}"):
-        promote(client, NAME, "3", "it is better")
+        make_champion(client, NAME, "3", "it is better")
     with pytest.raises(ValueError, match=f"version 1: .*{complaint}"):
         rollback(client, NAME, None, "")
 
@@ -209,7 +218,7 @@ client = store.connect()
 Path(f"ready-{sys.argv[1]}").touch()
 while not Path("go").exists(): time.sleep(0.01)
 try:
-    registry.promote(client, "toy-disc", sys.argv[1], "it is better")
+    registry.make_champion(client, "toy-disc", sys.argv[1], "it is better")
 except registry.StaleChampionError:
     sys.exit(3)
 """
@@ -251,7 +260,7 @@ for lives in range(int(sys.argv[1])):
     child = os.fork()
     if not child:
         Dying.lives = lives
-        registry.promote(Dying(store.connect().tracking_uri), f"model-{lives}", "2", "it is better")
+        registry.make_champion(Dying(store.connect().tracking_uri), f"model-{lives}", "2", "it is better")
         os._exit(0)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
@@ -260,7 +269,7 @@ STEPS = 5
 
 
 def test_a_promotion_killed_before_any_of_its_steps_is_whole_after_the_next_command(client):
-    """As processes and by SIGKILL, so that their locks are truly left behind."""
+    """Real processes, killed by SIGKILL, so that their locks are truly left behind."""
     names = [f"model-{lives}" for lives in range(STEPS + 1)]
     for name in names:
         client.create_registered_model(name)
@@ -274,6 +283,6 @@ def test_a_promotion_killed_before_any_of_its_steps_is_whole_after_the_next_comm
     assert run.stdout.split() == [*["-9"] * STEPS, "0"]
     assert aliases(client, names[0]) == {"champion": "1"}
     for name in names:
-        promote(client, name, "2", "it is better")
+        make_champion(client, name, "2", "it is better")
         assert aliases(client, name) == {"champion": "2", "previous": "1"}
         assert [event.version for event in read_events(client, name)] == ["1", "2"]

@@ -1,4 +1,4 @@
-"""What a retraining sees of its source and of its checkout."""
+"""What a retraining notices of its source and of its checkout."""
 
 import os
 from pathlib import Path
@@ -7,9 +7,9 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from pipelines.catalogue import find
-from pipelines.errors import PassingError
-from pipelines.repository.changes import list_source, look, read_state, write_state
+from pipelines.catalogue import find_categories
+from pipelines.errors import TransientError
+from pipelines.repository.changes import current_state, list_source, read_state, write_state
 from toys.datasets import describe_dataset
 from toys.params import set_values
 
@@ -38,7 +38,7 @@ def source(repository, tmp_path, workshop, monkeypatch):
 
 @pytest.fixture
 def seen(source):
-    return lambda: look(find("toy", "disc")[0], Path.cwd())
+    return lambda: current_state(find_categories("toy", "disc")[0], Path.cwd())
 
 
 def test_nothing_changed_is_seen_as_nothing(seen):
@@ -151,5 +151,5 @@ def test_a_bucket_without_credentials_is_told_in_one_line(s3, monkeypatch, tmp_p
 def test_a_server_that_does_not_answer_may_do_so_later(s3, monkeypatch, place):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
 
-    with pytest.raises(PassingError, match=f"{place}: no answer"):
+    with pytest.raises(TransientError, match=f"{place}: no answer"):
         list_source(place, "mono", 0.5)

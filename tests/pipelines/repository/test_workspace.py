@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.repository.changes import locked_stages
-from pipelines.repository.workspace import carry_over, commit_lock, git, workspace
+from pipelines.repository.git import git
+from pipelines.repository.workspace import carry_over, commit_lock, workspace
 
 PIPELINE = """\
 stages:

@@ -64,7 +64,7 @@ def test_an_image_may_come_in_any_of_these_forms(value):
     [
         (b"no image", "image 7: not an image"),
         (b"", "image 7: the file is empty"),
-        ("not base64!", "image 7: a text that is no base64"),
+        ("not base64!", "image 7: text that is not base64"),
         (base64.b64encode(b"text").decode(), "image 7: not an image"),
         (ARRAY / 255, "image 7: expected bytes, base64, or integers from 0 to 255"),
         (ARRAY.astype(np.int64) + 300, "image 7: expected bytes"),

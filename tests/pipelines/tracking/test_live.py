@@ -1,4 +1,4 @@
-"""Curves while a training goes on. The training is a file that grows."""
+"""Logging a training while it goes on. The training here is a file that grows."""
 
 import json
 import time

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.tracking.results import read_result, read_settings
+from pipelines.tracking.results import read_result, read_stage_settings
 
 
 def test_the_same_files_give_the_same_key_and_other_figures_another(entry):
@@ -43,8 +43,8 @@ def test_settings_are_those_that_the_stages_ran_with(entry):
         "  train@toy-other:\n    params:\n      params.yaml:\n        training:\n          steps: 8\n"
     )
 
-    assert read_settings(entry) == {"training.steps": "7"}
+    assert read_stage_settings(entry) == {"training.steps": "7"}
 
 
 def test_without_a_lock_settings_are_those_of_params_yaml(entry):
-    assert read_settings(entry) == {"image.size": "[16, 16]"}
+    assert read_stage_settings(entry) == {"image.size": "[16, 16]"}

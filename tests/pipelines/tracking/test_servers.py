@@ -115,7 +115,7 @@ def test_the_registry_works_on_a_server_as_on_the_embedded_store(entry, tmp_path
         assert registry.register(client, entry) == ("1", True)
         assert registry.register(client, entry) == ("1", False)
         registry.record_decision(client, "toy-disc", "1", None, PASS)
-        registry.promote(client, "toy-disc", "1", "it is the first")
+        registry.make_champion(client, "toy-disc", "1", "it is the first")
         assert aliases(client, "toy-disc") == {"champion": "1"}
         with pytest.raises(ValueError, match="nothing to roll back to"):
             registry.rollback(client, "toy-disc", None, "")

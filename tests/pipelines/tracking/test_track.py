@@ -6,7 +6,7 @@ import pytest
 from pipelines.tracking import store
 from pipelines.tracking.results import read_result
 from pipelines.tracking.store import EMBEDDED
-from pipelines.tracking.track import KEY, find_runs, log_history, start, track
+from pipelines.tracking.track import KEY, find_runs, log_history, start_run, track
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")  # mlflow leaves SQLite open
 
@@ -69,7 +69,7 @@ def test_the_same_result_is_logged_once_and_survives_the_loss_of_the_database(cl
 
 
 def test_half_a_run_of_a_killed_process_is_replaced(client, entry):
-    half = start(client, entry)
+    half = start_run(client, entry)
     client.set_tag(half, KEY, read_result(entry).key)
 
     whole = track(client, entry)
@@ -79,7 +79,7 @@ def test_half_a_run_of_a_killed_process_is_replaced(client, entry):
 
 
 def test_a_run_that_followed_the_training_is_completed_not_doubled(client, entry):
-    followed = start(client, entry)
+    followed = start_run(client, entry)
     log_history(client, followed, [{"step": 2, "loss_total": 2.0}], after=-1)
 
     assert track(client, entry, adopt=followed) == followed

@@ -9,9 +9,13 @@ def test_objects_below_a_prefix_are_listed_over_pages(s3, monkeypatch):
     for name in ("nut/0", "nut/1", "nut/2/3", "nut2/0"):
         s3.put_object(Bucket="factory", Key=f"sets/{name}", Body=b"xyz")
 
-    found = list(bucket.list_objects("s3://factory/sets/nut", 5))
+    tag = s3.head_object(Bucket="factory", Key="sets/nut/0")["ETag"]
 
-    assert found == [("0", 3), ("1", 3), ("2/3", 3)]
+    folder = list(bucket.list_objects("s3://factory/sets/nut/", 5))
+    names = [stored.name for stored in bucket.list_objects("s3://factory/sets/nut", 5)]
+
+    assert folder == [("0", 3, tag), ("1", 3, tag), ("2/3", 3, tag)]
+    assert names == ["/0", "/1", "/2/3", "2/0"]
     monkeypatch.delenv("MOTO_S3_DEFAULT_MAX_KEYS")
 
 
