@@ -16,7 +16,6 @@ from diffusionad.section import Section
 from diffusionad.training.trainer import TrainingConfig
 from pipelines.ablation.plan import AblationConfig, Row, with_values
 from stages.common.dataset import DatasetConfig
-from stages.common.detectors import read_model_config
 from stages.common.schemas import read_metrics
 from stages.download.stage import CACHE, DownloadConfig, download
 from stages.evaluate.stage import EvaluationConfig, evaluate
@@ -28,6 +27,7 @@ from stages.synthesize.stage import SyntheticSetsConfig, synthesize
 from stages.tools.controls import control
 from stages.tools.variants import write_untrained, write_variant
 from stages.train.selection import OperatingPointConfig
+from stages.train.settings import read_model_config
 from stages.train.stage import train
 
 SHARED = ("images", "manifest", "foreground", "synthetic")

@@ -10,8 +10,8 @@ from mlflow import MlflowClient
 from numpy.typing import NDArray
 
 from diffusionad.data.manifest import read_manifest
-from diffusionad.metrics.bootstrap import PairedDifference
-from diffusionad.metrics.curves import Curve, pr_curve, roc_curve, score_histogram
+from diffusionad.evaluation.bootstrap import PairedDifference
+from diffusionad.evaluation.curves import Curve, pr_curve, roc_curve, score_histogram
 from diffusionad.metrics.ranking import sweep_images
 from pipelines.catalogue import Entry
 from pipelines.promotion import registry

@@ -20,16 +20,16 @@ from diffusionad.data.images import read_mask
 from diffusionad.data.manifest import manifest_digest, read_manifest
 from diffusionad.data.masks import resize_mask
 from diffusionad.deployment.latency import measure
-from diffusionad.metrics.bootstrap import (
+from diffusionad.evaluation.bootstrap import (
     PairedDifference,
     bootstrap_image_metrics,
     bootstrap_pixel_metrics,
     draw_resamples,
     paired_bootstrap,
 )
-from diffusionad.metrics.curves import pro_curve
+from diffusionad.evaluation.curves import pro_curve
+from diffusionad.evaluation.tally import tally
 from diffusionad.metrics.pixels import sweep_pixels
-from diffusionad.metrics.tally import tally
 from pipelines.promotion.settings import ScoringConfig
 from pipelines.serving.packaging import load_served
 from stages.command import leave_at_once

@@ -6,19 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from diffusionad.metrics.bootstrap import (
+from diffusionad.evaluation.bootstrap import (
     BINS,
     bootstrap_histograms,
     bootstrap_image_metrics,
     draw_resamples,
     percentile_interval,
 )
-from diffusionad.metrics.histograms import count_tallied
+from diffusionad.evaluation.histograms import count_tallied
+from diffusionad.evaluation.tally import Tally, sweep_tally, tie_bounds
 from diffusionad.metrics.pixels import Maps, Masks
 from diffusionad.metrics.pro import pro
 from diffusionad.metrics.ranking import image_ap, image_auroc, image_f1
 from diffusionad.metrics.sweep import auroc, average_precision
-from diffusionad.metrics.tally import Tally, sweep_tally, tie_bounds
 from diffusionad.metrics.threshold import operating_point
 from diffusionad.section import Section
 

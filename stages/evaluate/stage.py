@@ -12,10 +12,10 @@ from tqdm import tqdm
 from diffusionad.data.images import read_mask
 from diffusionad.data.manifest import manifest_digest, read_manifest
 from diffusionad.detector import Detector
-from diffusionad.metrics.curves import Curve, pr_curve, pro_curve, roc_curve, score_histogram
+from diffusionad.evaluation.curves import Curve, pr_curve, pro_curve, roc_curve, score_histogram
+from diffusionad.evaluation.tally import Tally, sweep_tally, tally
 from diffusionad.metrics.pixels import Maps, Masks
 from diffusionad.metrics.ranking import sweep_images
-from diffusionad.metrics.tally import Tally, sweep_tally, tally
 from diffusionad.networks.layout import best_device
 from diffusionad.section import Section
 from stages import command

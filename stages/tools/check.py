@@ -18,7 +18,6 @@ from diffusionad.training.trainer import TrainingConfig
 from stages.benchmark.stage import BenchmarkConfig
 from stages.command import leave_at_once
 from stages.common.dataset import DatasetConfig
-from stages.common.detectors import read_model_config
 from stages.download.stage import DownloadConfig
 from stages.evaluate.stage import EvaluationConfig
 from stages.params import (
@@ -32,6 +31,7 @@ from stages.params import (
 )
 from stages.synthesize.stage import SyntheticSetsConfig
 from stages.train.selection import OperatingPointConfig
+from stages.train.settings import read_model_config
 
 SECTIONS: dict[str, type[Section]] = {
     "download": DownloadConfig,

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from diffusionad.data.images import read_image, read_mask
 from diffusionad.data.manifest import read_manifest
-from diffusionad.metrics.tally import tally
+from diffusionad.evaluation.tally import tally
 from stages.common.synthetic import read_synthetic
 from stages.evaluate.figures import Figures, FiguresConfig, absent, image_figures, pixel_figures
 from stages.paths import CategoryPaths

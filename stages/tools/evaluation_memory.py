@@ -6,7 +6,7 @@ import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from diffusionad.metrics.tally import tally
+from diffusionad.evaluation.tally import tally
 from stages.evaluate.figures import FiguresConfig, pixel_figures
 from stages.evaluate.maps import MapWriter, PackedMasks, StoredMaps
 from stages.tools.plain_implementations import random_maps

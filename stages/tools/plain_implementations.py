@@ -13,9 +13,9 @@ from diffusionad.detector import Detector
 from diffusionad.detectors.diffusionad.guidance import one_step, reconstruct
 from diffusionad.detectors.diffusionad.model import DiffusionAD
 from diffusionad.diffusion.process import predict_x_0, q_sample
+from diffusionad.evaluation.tally import sweep_tally, tally
 from diffusionad.metrics.pro import pro
 from diffusionad.metrics.sweep import auroc, average_precision, f1
-from diffusionad.metrics.tally import sweep_tally, tally
 from diffusionad.networks.layout import lay_out
 
 THRESHOLDS = 200

@@ -15,7 +15,6 @@ from diffusionad.detector import Detector, DetectorConfig
 from diffusionad.synthesis.blend import SynthesisConfig
 from diffusionad.training.trainer import Batch, Trainer, TrainingConfig
 from stages import command
-from stages.common.detectors import read_model_config
 from stages.common.schemas import read_document, write_history
 from stages.params import read_detector_kind, read_image_size, read_section
 from stages.paths import CategoryPaths
@@ -31,6 +30,7 @@ from stages.train.selection import (
     validate,
     write_curves,
 )
+from stages.train.settings import read_model_config
 
 
 class Job(NamedTuple):

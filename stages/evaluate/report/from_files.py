@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from diffusionad.data.manifest import manifest_digest, read_manifest, read_metadata
-from diffusionad.metrics.curves import Curve, Histogram
+from diffusionad.evaluation.curves import Curve, Histogram
 from stages.common.schemas import read_metrics, read_test_scores
 from stages.evaluate.report.page import write_page
 from stages.evaluate.report.review import Answer, Review, Sheet

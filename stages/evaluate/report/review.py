@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from diffusionad.metrics.bootstrap import PairedDifference
-from diffusionad.metrics.curves import Curve, Histogram
+from diffusionad.evaluation.bootstrap import PairedDifference
+from diffusionad.evaluation.curves import Curve, Histogram
 from diffusionad.metrics.threshold import operating_point
 from stages.evaluate.report.figures_in_words import SYNTHETIC, TITLES, speak
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from diffusionad.metrics.tally import tally
+from diffusionad.evaluation.tally import tally
 from stages.evaluate.figures import FiguresConfig, absent, compared, image_figures, pixel_figures, threshold_figures
 
 CONFIG = FiguresConfig(fpr_limit=0.3, resamples=100, seed=0)

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from diffusionad.metrics.bootstrap import PairedDifference
-from diffusionad.metrics.curves import Curve, pr_curve, roc_curve, score_histogram
+from diffusionad.evaluation.bootstrap import PairedDifference
+from diffusionad.evaluation.curves import Curve, pr_curve, roc_curve, score_histogram
 from diffusionad.metrics.ranking import sweep_images
 from stages.evaluate.report.page import write_page, write_scripts
 from stages.evaluate.report.review import Answer, Comparison, Review, Sheet

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from diffusionad.metrics.bootstrap import PairedDifference
-from diffusionad.metrics.curves import Curve, score_histogram
+from diffusionad.evaluation.bootstrap import PairedDifference
+from diffusionad.evaluation.curves import Curve, score_histogram
 from stages.evaluate.report.figures_in_words import speak
 from stages.evaluate.report.page import write_page
 from stages.evaluate.report.review import Answer, Comparison, Review, to_values

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from diffusionad.metrics.histograms import Histograms, count_pixels, resample
+from diffusionad.evaluation.histograms import Histograms, count_pixels, resample
 from diffusionad.metrics.pixels import Maps, Masks
 from diffusionad.metrics.pro import pro
 from diffusionad.metrics.ranking import checked_images

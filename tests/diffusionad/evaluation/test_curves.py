@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from diffusionad.metrics.curves import pr_curve, pro_curve, roc_curve, score_histogram
+from diffusionad.evaluation.curves import pr_curve, pro_curve, roc_curve, score_histogram
 from diffusionad.metrics.pixels import sweep_pixels
 from diffusionad.metrics.pro import pro
 from diffusionad.metrics.sweep import auroc, average_precision

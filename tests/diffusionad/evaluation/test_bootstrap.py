@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from diffusionad.metrics.bootstrap import (
+from diffusionad.evaluation.bootstrap import (
     bootstrap_image_metrics,
     bootstrap_pixel_metrics,
     draw_resamples,

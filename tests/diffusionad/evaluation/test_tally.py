@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from diffusionad.metrics.histograms import count_pixels, count_tallied
+from diffusionad.evaluation.histograms import count_pixels, count_tallied
+from diffusionad.evaluation.tally import codes, sweep_tally, tally, tie_bounds, values
 from diffusionad.metrics.pixels import sweep_pixels
 from diffusionad.metrics.pro import pro
 from diffusionad.metrics.sweep import auroc, average_precision, f1
-from diffusionad.metrics.tally import codes, sweep_tally, tally, tie_bounds, values
 
 
 @pytest.fixture(params=[np.float16, np.float32])

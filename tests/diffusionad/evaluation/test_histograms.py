@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from diffusionad.metrics.histograms import count_pixels, resample
+from diffusionad.evaluation.histograms import count_pixels, resample
 from diffusionad.metrics.sweep import auroc
 
 

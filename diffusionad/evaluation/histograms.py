@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from diffusionad.evaluation.tally import Tally, values
 from diffusionad.metrics.pixels import Maps, Masks, Pixels, split_pixels
 from diffusionad.metrics.sweep import Floats, Sweep, sweep_bins
-from diffusionad.metrics.tally import Tally, values
 
 
 class Histograms(NamedTuple):

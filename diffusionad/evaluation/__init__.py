@@ -1,0 +1,1 @@
+"""Figures of whole test sets: tallies in bounded memory, bootstrap intervals, curves for a page."""
