@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 from pipelines.launch.launcher import launch_flow, launch_schedules
 from pipelines.options import entries_of, say
 from stages.command import leave_at_once
+from stages.tools.plugins import add_plugin
 from stages.tools.settings import lay_over
 
 COMMAND = Callable[[argparse.Namespace], int]
@@ -78,6 +79,13 @@ def _apply(options: argparse.Namespace) -> int:
     return 0
 
 
+def _add_plugin(options: argparse.Namespace) -> int:
+    for file in add_plugin(options.kind):
+        say(f"wrote {file}")
+    say(f"name it in params.yaml: `detector: {options.kind}` in an entry of `categories`")
+    return 0
+
+
 def _serve(_: argparse.Namespace) -> int:
     return launch_schedules()
 
@@ -136,6 +144,14 @@ def _parser() -> argparse.ArgumentParser:
     ablator.add_argument("--dataset", required=True, help="a data set of params.yaml")
     ablator.add_argument("--category", help="without it, the one that params.yaml trains, or the data set's name")
     ablator.add_argument("--steps", type=int, help="steps of each training, instead of those of params.yaml")
+    plugin = commands.add_parser(
+        "plugin", help="detectors of other packages", description="detectors of other packages"
+    )
+    add_kind = plugin.add_subparsers(required=True, metavar="ACTION").add_parser(
+        "add", help="let DVC track a detector that an installed package brings, and copy its settings"
+    )
+    add_kind.add_argument("kind", metavar="KIND", help="name of its entry point")
+    add_kind.set_defaults(command=_add_plugin)
     settings = commands.add_parser("settings", help="change params.yaml", description="change params.yaml")
     apply = settings.add_subparsers(required=True, metavar="ACTION").add_parser(
         "apply", help="write the values of a profile into params.yaml; comments and other values stay"

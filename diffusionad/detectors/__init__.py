@@ -3,9 +3,10 @@
 Nothing is imported before a kind is asked for, so what serves one kind loads one kind.
 """
 
+import hashlib
 import importlib
+import importlib.util
 import json
-import pkgutil
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,9 +15,9 @@ if TYPE_CHECKING:
     from diffusionad.base import Model, ModelConfig
 
 GROUP = "diffusionad.detectors"
-"""Entry points of other packages: `KIND = package.module`, where the module has CONFIG and MODEL."""
+"""Entry points of other packages: `KIND = "package.module"`, where the module has CONFIG and MODEL."""
 PLUGIN = "plugin.json"
-"""What the folder of a kind holds in place of code if the code is an installed package's (`stages.tools.plugins`)."""
+"""What the folder of a kind holds in place of code if the code is that of an installed package."""
 
 
 class Kind(NamedTuple):
@@ -26,31 +27,85 @@ class Kind(NamedTuple):
     model: "type[Model]"
 
 
+class Plugin(NamedTuple):
+    """A kind that an installed package brings: plugin.json."""
+
+    package: str
+    """Name of the distribution, as pip knows it."""
+    version: str
+    module: str
+    """Module with CONFIG and MODEL."""
+    digest: str
+    """SHA-256 of the package's code, so that another version is another input of a training."""
+
+    @property
+    def top(self) -> str:
+        """Name of the module's top-level package."""
+        return self.module.split(".")[0]
+
+
 def kinds() -> list[str]:
     """Names of all kinds that can be loaded, sorted: folders beside this file, and entry points."""
-    folders = {module.name for module in pkgutil.iter_modules(__path__) if module.ispkg}
-    return sorted(folders | {file.parent.name for file in _folder().glob(f"*/{PLUGIN}")} | set(entry_points()))
+    folders = {file.parent.name for name in ("model.py", PLUGIN) for file in _folder().glob(f"*/{name}")}
+    return sorted(folders | set(entry_points()))
 
 
 def load(kind: str) -> Kind:
     """Import the module of a kind.
 
     Raises:
-        ValueError: If there is no such kind (the known ones are listed), or its package cannot be imported or does not
-            have what it should.
+        ValueError: If there is no such kind (the known ones are listed), or its package cannot be imported, is not the
+            one that was added, or does not have what it should.
     """
-    module = _module_of(kind)
-    try:
-        found = importlib.import_module(module)
-    except Exception as error:
-        if module.startswith(f"{__name__}."):
-            raise  # a bug here keeps its traceback
-        reason = " ".join(str(error).split())
-        raise ValueError(f"detector `{kind}`: {module} cannot be imported: {type(error).__name__}: {reason}") from None
-    try:
+    if kind.isidentifier() and (_folder() / kind / "model.py").is_file():
+        found = importlib.import_module(f"{__name__}.{kind}.model")
         return Kind(found.CONFIG, found.MODEL)
-    except AttributeError as error:
-        raise ValueError(f"detector `{kind}`: {module} needs the names CONFIG and MODEL: {error}") from None
+    plugin = find_plugin(kind)
+    if plugin is None:
+        raise ValueError(f"there is no detector `{kind}`; expected one of {', '.join(kinds())}")
+    try:
+        found = importlib.import_module(plugin.module)
+        return Kind(found.CONFIG, found.MODEL)
+    except Exception as error:  # noqa: BLE001  # the code of others: whatever it raises is one line here
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"detector `{kind}` of package {plugin.package}: {plugin.module} cannot be used: "
+            f"{type(error).__name__}: {reason}; it needs the names CONFIG and MODEL"
+        ) from None
+
+
+def find_plugin(kind: str) -> Plugin | None:
+    """Find the package that brings a kind; None for a kind of this package, or an unknown one.
+
+    Raises:
+        ValueError: If the package that was added is not installed, or its code has changed since.
+    """
+    file = _folder() / kind / PLUGIN
+    if not (kind.isidentifier() and file.is_file()):
+        return read_plugin(kind) if kind in entry_points() else None
+    added = Plugin(**json.loads(file.read_text(encoding="utf-8")))
+    found = code_digest(added.top)
+    if found != added.digest:
+        what = "is not installed" if found is None else "has other code than the version that was added"
+        raise ValueError(
+            f"detector `{kind}`: package {added.package} {added.version} {what}; install it, or take over the one that is "
+            f"installed with `diffusionad plugin add {kind}`"
+        )
+    return added
+
+
+def read_plugin(kind: str) -> Plugin:
+    """Describe the installed package that brings a kind.
+
+    Raises:
+        ValueError: If no installed package does.
+    """
+    point = entry_points().get(kind)
+    if point is None or point.dist is None:
+        known = ", ".join(entry_points()) or "none"
+        raise ValueError(f"no installed package brings a detector `{kind}`; those that are brought: {known}")
+    digest = code_digest(point.value.split(".")[0])
+    return Plugin(point.dist.name, point.dist.version, point.value, digest or "")
 
 
 def entry_points() -> dict[str, metadata.EntryPoint]:
@@ -58,15 +113,26 @@ def entry_points() -> dict[str, metadata.EntryPoint]:
     return {point.name: point for point in metadata.entry_points(group=GROUP)}
 
 
-def _module_of(kind: str) -> str:
-    folder = _folder() / kind
-    if kind.isidentifier() and (folder / "model.py").is_file():
-        return f"{__name__}.{kind}.model"
-    if kind.isidentifier() and (folder / PLUGIN).is_file():
-        return str(json.loads((folder / PLUGIN).read_text(encoding="utf-8"))["module"])
-    if kind in (points := entry_points()):
-        return points[kind].value
-    raise ValueError(f"there is no detector `{kind}`; expected one of {', '.join(kinds())}")
+def code_digest(top: str) -> str | None:
+    """SHA-256 of the Python files of a top-level package, which is not imported; None if it is not installed."""
+    place = code_of(top)
+    if place is None:
+        return None
+    digest = hashlib.sha256()
+    for file in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+        digest.update(file.relative_to(place.parent).as_posix().encode())
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def code_of(top: str) -> Path | None:
+    """Folder or file of a top-level package, which is not imported; None if it is not installed."""
+    spec = importlib.util.find_spec(top)
+    if spec is None:
+        return None
+    if spec.submodule_search_locations:
+        return Path(next(iter(spec.submodule_search_locations)))
+    return None if spec.origin is None else Path(spec.origin)
 
 
 def _folder() -> Path:

@@ -39,7 +39,7 @@ from pipelines.repository.dvc_index import stage_graph
 from pipelines.tracking.store import connect
 from pipelines.tracking.track import track
 from stages.files import atomic_file
-from stages.params import PARAMS
+from stages.params import DETECTORS, PARAMS
 
 CHECKED = Path(".local", "settings-checked")
 LAST = ("evaluate", "benchmark")
@@ -160,12 +160,12 @@ def failed(error: Exception) -> State[Any]:
 
 
 def check_settings() -> None:
-    """Read every section of params.yaml, so that hours of training do not end at a typo in `evaluation`.
+    """Read every setting, so that hours of training do not end at a typo in `evaluation`.
 
     Raises:
         ValueError: If a setting is wrong; one line for each.
     """
-    code = [folder_digest(Path(room)) for room in ("diffusionad", "stages")]
+    code = [folder_digest(Path(room)) for room in ("diffusionad", "stages", DETECTORS)]
     digest = text_digest(" ".join([file_digest(PARAMS), *code]))
     # The check loads everything that the stages load, which takes seconds: settings that passed are not checked again.
     if CHECKED.is_file() and CHECKED.read_text() == digest:

@@ -21,10 +21,10 @@ from stages.download.sources import local_path, select_category
 from stages.download.transfer import Interrupted
 from stages.download.unpack import SUFFIXES
 from stages.files import write_json
-from stages.params import PARAMS, read_section
+from stages.params import DETECTORS, PARAMS, read_section
 
 STATES = Path(".local", "retraining")
-CODE = ("diffusionad", "stages", "dvc.yaml", str(PARAMS))
+CODE = ("diffusionad", "stages", "dvc.yaml", str(PARAMS), DETECTORS.as_posix())
 """The code and settings in git that decide a result, beside the data."""
 
 

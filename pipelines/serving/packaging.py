@@ -1,6 +1,7 @@
 """A model folder -> what MLflow registers: weights, `serving_model.py`, the package `diffusionad`, requirements."""
 
 import base64
+import json
 import shutil
 import sys
 import tempfile
@@ -15,17 +16,24 @@ import pandas as pd
 from mlflow.models import ModelSignature
 from mlflow.pyfunc import PyFuncModel, load_model, save_model
 from mlflow.types.schema import AnyType, ColSpec, DataType, ParamSchema, ParamSpec, Schema
+from packaging.requirements import Requirement
 
 import diffusionad
 from diffusionad.data.manifest import read_manifest
+from diffusionad.detectors import PLUGIN, Plugin, code_of, find_plugin
 from pipelines.digests import folder_digest
+from stages.files import read_json
 from stages.paths import CategoryPaths
 
 REQUIREMENTS = ("torch", "numpy", "pandas", "pillow", "pydantic", "safetensors", "scipy")
 """What `diffusionad.detector` and the serving code import, beside mlflow; a test holds them together."""
 
-NOT_SERVED = ("training", "synthesis", "foreground", "metrics", "__pycache__")
-"""Parts of the package that a prediction does not need; each file is a request to the store, at every fetch."""
+NOT_SERVED = ("training", "synthesis", "foreground", "metrics", "evaluation", "deployment", "detectors", "__pycache__")
+"""Parts of the package that a prediction does not need; each file is a request to the store, at every fetch. Of the
+detectors, the folder of the model's own kind is added."""
+
+OURS = "diffusionad-ops"
+"""The distribution of this repository: its code travels in the artifact."""
 
 LEFT_OUT = ("registered_model_meta",)
 """What MLflow adds to a model that is fetched by its registered name."""
@@ -59,40 +67,72 @@ def save_served(paths: CategoryPaths) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as place, warnings.catch_warnings():
         # mlflow writes its example by a way of pandas that will change; nothing of ours.
         warnings.simplefilter("ignore", DeprecationWarning)
-        folder, code = Path(place, "model"), Path(place, diffusionad.__name__)
-        shutil.copytree(diffusionad.__path__[0], code, ignore=shutil.ignore_patterns(*NOT_SERVED))
+        folder, kind = Path(place, "model"), read_json(paths.model / "model.json")["model"]["kind"]
+        plugin = find_plugin(kind)
         save_model(
             folder,
             python_model=str(Path(__file__).with_name("serving_model.py")),
             artifacts={"detector": str(paths.model)},
-            code_paths=[str(code)],
+            code_paths=[str(path) for path in _copy_code(kind, plugin, Path(place))],
             signature=SIGNATURE,
             input_example=pd.DataFrame({"image": [encoded]}),
-            pip_requirements=[f"{name}=={metadata.version(name)}" for name in REQUIREMENTS],
+            pip_requirements=[f"{name}=={metadata.version(name)}" for name in _requirements(plugin)],
         )
         yield folder
+
+
+def _copy_code(kind: str, plugin: Plugin | None, place: Path) -> list[Path]:
+    """Copy the code that a model of a kind needs; return its top-level packages."""
+    library, target = Path(diffusionad.__path__[0]), place / diffusionad.__name__
+    shutil.copytree(library, target, ignore=shutil.ignore_patterns(*NOT_SERVED))
+    (target / "detectors").mkdir()
+    shutil.copy(library / "detectors" / "__init__.py", target / "detectors")
+    left_out = shutil.ignore_patterns("__pycache__")
+    if plugin is None:
+        shutil.copytree(library / "detectors" / kind, target / "detectors" / kind, ignore=left_out)
+        return [target]
+    described = target / "detectors" / kind / PLUGIN
+    described.parent.mkdir()
+    described.write_text(json.dumps(plugin._asdict()), encoding="utf-8")
+    code = code_of(plugin.top)
+    assert code is not None  # noqa: S101  # find_plugin has looked
+    if code.is_dir():
+        return [target, Path(shutil.copytree(code, place / code.name, ignore=left_out))]
+    return [target, Path(shutil.copy(code, place))]
+
+
+def _requirements(plugin: Plugin | None) -> list[str]:
+    """Distributions that a served model needs: our own, and what the package of a plug-in names without an extra."""
+    names = dict.fromkeys(REQUIREMENTS)
+    for text in (metadata.requires(plugin.package) or []) if plugin else []:
+        requirement = Requirement(text)
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            names[requirement.name] = None
+    names.pop(OURS, None)
+    return list(names)
 
 
 def artifact_digest(folder: Path) -> str:
     """Return the digest of a registered model's files: weights, code and metadata.
 
     Raises:
-        ValueError: As folder_digest.
+        ValueError: Same as `folder_digest`.
     """
     return folder_digest(folder, leave_out=LEFT_OUT)
 
 
 def load_served(folder: Path) -> PyFuncModel:
     """Load an artifact with the code that lies in it; the code of this process stays what its modules hold."""
-    ours, path = _take_out_modules(), list(sys.path)
+    inside = {path.stem for path in (folder / "code").iterdir()}
+    ours, path = _take_out_modules(inside), list(sys.path)
     try:
         return load_model(str(folder))
     finally:
-        _take_out_modules()
+        _take_out_modules(inside)
         sys.modules.update(ours)
         sys.path[:] = path
 
 
-def _take_out_modules() -> dict[str, ModuleType]:
-    names = [name for name in sys.modules if name.split(".")[0] == diffusionad.__name__]
+def _take_out_modules(packages: set[str]) -> dict[str, ModuleType]:
+    names = [name for name in sys.modules if name.split(".")[0] in packages]
     return {name: sys.modules.pop(name) for name in names}

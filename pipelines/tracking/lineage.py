@@ -11,7 +11,7 @@ from pipelines.catalogue import Entry
 from pipelines.digests import file_digest, text_digest
 from pipelines.repository.dvc import changed_stages
 from pipelines.repository.git import git
-from stages.params import PARAMS
+from stages.params import settings_files
 
 DVC_LOCK = Path("dvc.lock")
 """Written by `dvc repro`, so it is a result. It is kept with the run and need not be committed."""
@@ -32,8 +32,8 @@ def collect(entry: Entry) -> dict[str, str]:
     Returns:
         git.commit; git.dirty ("true" if a tracked or new file but dvc.lock is not committed, "false", or "" outside
         git); dvc_status ("current" if code, settings, data and results are those of dvc.lock, else the stages that
-        changed since); SHA-256 of dvc.lock, params.yaml, the manifest's content and the installed packages; licence,
-        licence_url, non_commercial.
+        changed since); SHA-256 of dvc.lock, the files of settings, the manifest's content and the installed packages;
+        licence, licence_url, non_commercial.
 
     Raises:
         ValueError: If there is no manifest.
@@ -48,7 +48,7 @@ def collect(entry: Entry) -> dict[str, str]:
         "git.dirty": "" if changes is None else str(bool(changes)).lower(),
         "dvc_status": "" if changed is None else ", ".join(changed) or CURRENT,
         "dvc_lock": file_digest(DVC_LOCK),
-        "params": file_digest(PARAMS),
+        "params": text_digest(" ".join(map(file_digest, settings_files(entry.key)))),
         "manifest": manifest_digest(manifest),
         "environment": text_digest(environment()),
         **{name: facts.get(name, "") for name in LICENCE},

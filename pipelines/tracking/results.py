@@ -11,8 +11,9 @@ from pipelines.digests import file_digest, folder_digest, text_digest
 from pipelines.tracking.lineage import DVC_LOCK
 from stages.common.schemas import read_metrics
 from stages.files import read_json
-from stages.params import PARAMS
+from stages.params import PARAMS, settings_files
 
+DETECTOR = "detector"
 STAGES = ("download", "foreground", "synthesize", "train", "evaluate", "benchmark")
 
 
@@ -54,13 +55,17 @@ def read_result(entry: Entry) -> CategoryResult:
 def read_stage_settings(entry: Entry) -> dict[str, str]:
     """Return the settings that the stages of a category ran with, by dotted name.
 
-    They come from dvc.lock, because params.yaml may have been edited since; from params.yaml if dvc.lock has none.
+    They come from dvc.lock, because the files may have been edited since; from the files if dvc.lock has none. Those of
+    the detector are below `detector`.
     """
-    settings = _plain(PARAMS)
+    settings: dict[str, Any] = _plain(PARAMS)
+    for file in settings_files(entry.key)[1:]:
+        settings[DETECTOR] = _plain(file)
     stages = _plain(DVC_LOCK).get("stages", {})
     locked: dict[str, Any] = {}
     for stage in STAGES:
-        locked |= stages.get(f"{stage}@{entry.key}", {}).get("params", {}).get(str(PARAMS), {})
+        for file, content in stages.get(f"{stage}@{entry.key}", {}).get("params", {}).items():
+            locked |= content if file == str(PARAMS) else {DETECTOR: content}
     others = ("categories", "datasets", "ablation", "promotion", "orchestration")
     return flatten(locked or {name: value for name, value in settings.items() if name not in others})
 

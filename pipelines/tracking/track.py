@@ -1,7 +1,7 @@
 """Log the files of a category as one MLflow run. The same result gives one run; nothing is kept only in MLflow."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import mlflow
@@ -22,7 +22,7 @@ from pipelines.tracking.pages import log_page
 from pipelines.tracking.results import CategoryResult, read_result, read_stage_settings
 from pipelines.tracking.store import experiment, lock
 from stages.common.schemas import MeasuredTimes, ModelCost, read_document, read_history
-from stages.params import PARAMS
+from stages.params import settings_files
 
 KEY, MODEL, ARTIFACT = "result.key", "model.digest", "artifact.digest"
 """Tags with the key of the result, the digest of the model folder and the digest of the artifact to register."""
@@ -109,12 +109,13 @@ def _log(client: MlflowClient, run_id: str, result: CategoryResult) -> None:
     client.update_run(run_id, status="RUNNING")
     tags = {KEY: result.key, MODEL: result.model_digest, **result.reasons}
     client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
-    _log_lineage(client, run_id, facts)
+    _log_lineage(client, run_id, result.entry, facts)
     settings = [Param(name, value) for name, value in read_stage_settings(result.entry).items()]
     for first in range(0, len(settings), BATCH):
         client.log_batch(run_id, params=settings[first : first + BATCH])
-    logged = client.get_metric_history(run_id, "loss_total")
-    log_history(client, run_id, read_history(paths.history), max((metric.step for metric in logged), default=-1))
+    history = read_history(paths.history)
+    logged = [step for name in _first_names(history) for step in _logged_steps(client, run_id, name)]
+    log_history(client, run_id, history, max(logged, default=-1))
     now = round(time.time() * 1000)
     figures = dict(_figures(result))
     client.log_batch(run_id, metrics=[Metric(name, value, now, 0) for name, value in figures.items()])
@@ -122,14 +123,23 @@ def _log(client: MlflowClient, run_id: str, result: CategoryResult) -> None:
     _log_dataset(run_id, result, facts)
 
 
-def _log_lineage(client: MlflowClient, run_id: str, facts: Mapping[str, str]) -> None:
+def _first_names(history: Sequence[Mapping[str, float]]) -> list[str]:
+    """The first figure of a history, which every record has; [] without records."""
+    return [name for record in history[:1] for name in record if name != "step"][:1]
+
+
+def _logged_steps(client: MlflowClient, run_id: str, name: str) -> list[int]:
+    return [metric.step for metric in client.get_metric_history(run_id, name)]
+
+
+def _log_lineage(client: MlflowClient, run_id: str, entry: Entry, facts: Mapping[str, str]) -> None:
     # Read once, so that tag and file agree: DVC may add another category to it meanwhile.
     locked = DVC_LOCK.read_text(encoding="utf-8") if DVC_LOCK.is_file() else ""
     if locked:
         client.log_text(run_id, locked, LOCK_ARTIFACT)
         facts = {**facts, "dvc_lock": text_digest(locked)}
     client.log_batch(run_id, tags=[RunTag(name, value) for name, value in facts.items()])
-    for file in (Path("dvc.yaml"), PARAMS):
+    for file in (Path("dvc.yaml"), *settings_files(entry.key)):
         if file.is_file():
             client.log_artifact(run_id, str(file), "lineage")
     client.log_text(run_id, lineage.environment(), "lineage/environment.txt")
@@ -140,7 +150,7 @@ def _renew_lineage(client: MlflowClient, run: Run, entry: Entry) -> None:
     if not lineage.is_clean(run.data.tags):
         facts = lineage.collect(entry)
         if lineage.is_clean(facts):
-            _log_lineage(client, run.info.run_id, facts)
+            _log_lineage(client, run.info.run_id, entry, facts)
 
 
 def _figures(result: CategoryResult) -> Iterator[tuple[str, float]]:

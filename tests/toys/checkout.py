@@ -13,7 +13,7 @@ from toys.datasets import describe_dataset
 from toys.params import set_values
 
 ROOT = Path(__file__).parents[2]
-CODE = ("diffusionad", "stages", "pipelines", "infra", "dvc.yaml", "params.yaml", ".dvcignore", ".gitignore")
+CODE = ("diffusionad", "stages", "pipelines", "infra", "dvc.yaml", "params", "params.yaml", ".dvcignore", ".gitignore")
 SERVERS = ("MLFLOW_TRACKING_URI", "DATA_MIRROR", "PREFECT_API_URL", "PREFECT_HOME")
 """Variables that are not those of whoever runs the tests."""
 PATIENCE_S = 3600
