@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 from diffusionad.model import DiffusionAD, Draws, ModelConfig
-from diffusionad.reference import segmenter_state, unet_state
+from diffusionad.detectors.diffusionad.reference import segmenter_state, unet_state
 from diffusionad.runtime.pipeline import image_score
 from pydantic import ValidationError
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
-from diffusionad.diffusion.adaptive import choose_t_s, image_error, reconstruct_adaptively
-from diffusionad.diffusion.guidance import GuidanceConfig, LocalConfig, reconstruct
+from diffusionad.detectors.diffusionad.adaptive import choose_t_s, image_error, reconstruct_adaptively
+from diffusionad.detectors.diffusionad.guidance import GuidanceConfig, LocalConfig, reconstruct
 
 USUAL = torch.tensor([0.1, 0.3])
 

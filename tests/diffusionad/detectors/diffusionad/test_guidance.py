@@ -1,6 +1,6 @@
 import pytest
 import torch
-from diffusionad.diffusion.guidance import LocalConfig, blend, blend_weight, local_weight, reconstruct
+from diffusionad.detectors.diffusionad.guidance import LocalConfig, blend, blend_weight, local_weight, reconstruct
 
 from diffusionad.diffusion.process import predict_x_0, q_sample
 

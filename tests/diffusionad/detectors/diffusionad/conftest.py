@@ -1,0 +1,3 @@
+from toys.noise import draw, schedule
+
+__all__ = ["draw", "schedule"]
