@@ -3,10 +3,10 @@ import json
 import pytest
 import torch
 from diffusionad.model import DiffusionAD, Draws, ModelConfig
-from diffusionad.detectors.diffusionad.reference import segmenter_state, unet_state
 from diffusionad.runtime.pipeline import image_score
 from pydantic import ValidationError
 
+from diffusionad.detectors.diffusionad.reference import segmenter_state, unet_state
 from diffusionad.diffusion.process import predict_x_0, q_sample
 
 PARADIGMS = ("autoencoder", "iterative", "ddim", "one_step", "norm_guided")
