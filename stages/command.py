@@ -17,7 +17,7 @@ class TemporaryError(ValueError):
 
 
 def leave_at_once() -> None:
-    """Let this process end without a last garbage collection over everything that its libraries made: a second less."""
+    """Let this process end without a last garbage collection over all that its libraries made, which takes a second."""
     atexit.register(gc.freeze)
 
 
