@@ -95,7 +95,7 @@ class Checkout:
         set_values(
             self.root / "params.yaml",
             datasets__plates=describe_dataset("plates", source),
-            categories={"plates-plate": {"dataset": "plates", "category": "plate"}},
+            categories={"plates-plate": {"dataset": "plates", "category": "plate", "detector": "diffusionad"}},
         )
         self.git("init", "-q", "-b", "main")
 
