@@ -346,7 +346,7 @@ infra/python -m stages.train
 
 
 def test_files_and_modules_that_do_not_exist_are_noticed():
-    text = "params/paper.yaml, params/papre.yaml, params/NAME.yaml, stages.train.stage, stages.train.stagee, stages/*.py"
+    text = "params/paper.yaml, params/papre.yaml, params/NAME.yaml, `stages.train.stage`, stages.train.stagee"
 
     assert missing_names(text) == {"params/papre.yaml", "stages.train.stagee"}
 
