@@ -88,8 +88,8 @@ def find_plugin(kind: str) -> Plugin | None:
     if found != added.digest:
         what = "is not installed" if found is None else "has other code than the version that was added"
         raise ValueError(
-            f"detector `{kind}`: package {added.package} {added.version} {what}; install it, or take over the one that is "
-            f"installed with `diffusionad plugin add {kind}`"
+            f"detector `{kind}`: package {added.package} {added.version} {what}; install it, or take over "
+            f"the installed one with `diffusionad plugin add {kind}`"
         )
     return added
 

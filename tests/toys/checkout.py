@@ -95,15 +95,13 @@ class Checkout:
         set_values(
             self.root / "params.yaml",
             datasets__plates=describe_dataset("plates", source),
-            categories={"plates-plate": {"dataset": "plates", "category": "plate"}},
+            categories={"plates-plate": {"dataset": "plates", "category": "plate", "detector": "diffusionad"}},
         )
         self.git("init", "-q", "-b", "main")
 
-    def twin(self, name):
-        """Copy the checkout, in the state it is in, to a folder beside it."""
-        root = self.root.with_name(f"{self.root.name}-{name}")
-        shutil.copytree(self.root, root)
-        return Checkout(root)
+    def twin(self, root):
+        """Copy the checkout, in the state it is in, to a folder that does not exist yet."""
+        return Checkout(shutil.copytree(self.root, root))
 
     def processes(self):
         """What still works inside the checkout, as command lines."""
