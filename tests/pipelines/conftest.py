@@ -23,11 +23,8 @@ from stages.evaluate.stage import EvaluationConfig, evaluate
 from stages.files import write_json
 from stages.params import detector_file
 from stages.paths import CategoryPaths
-<<<<<<< HEAD
-from toys.once import make_once
-=======
 from toys.detectors import TINY, build_detector
->>>>>>> ccf8c09c81187cbb46162a6c540914599a9f2820
+from toys.once import make_once
 from toys.web import Web
 
 with warnings.catch_warnings():

@@ -80,12 +80,6 @@ def test_a_change_of_a_metric_evaluates_again_and_does_not_train_again(trained):
     assert "Running stage 'train@plates-plate'" not in output
 
 
-<<<<<<< HEAD
-def test_a_killed_training_resumes_and_ends_in_the_same_bytes(synthesized):
-    undisturbed, killed = synthesized(), synthesized()
-    for checkout in (undisturbed, killed):
-        checkout.change(training__steps=60, training__validate_every=5)
-=======
 def test_the_settings_of_a_detector_train_again_only_the_categories_that_name_it(trained):
     copy = trained.twin("settings")
     set_values(copy.root / "params/detectors/patchcore.yaml", candidates=5)
@@ -97,12 +91,10 @@ def test_the_settings_of_a_detector_train_again_only_the_categories_that_name_it
     assert [name for name, what in json.loads(changed).items() if "changed deps" in str(what)] == ["train@plates-plate"]
 
 
-def test_a_killed_training_resumes_and_ends_in_the_same_bytes(fresh):
-    undisturbed = fresh()
-    undisturbed.change(training__steps=60, training__validate_every=5)
-    undisturbed.run("dvc", "repro", "synthesize@plates-plate")
-    killed = undisturbed.twin("killed")
->>>>>>> ccf8c09c81187cbb46162a6c540914599a9f2820
+def test_a_killed_training_resumes_and_ends_in_the_same_bytes(synthesized):
+    undisturbed, killed = synthesized(), synthesized()
+    for checkout in (undisturbed, killed):
+        checkout.change(training__steps=60, training__validate_every=5)
     undisturbed.run("dvc", "repro", "train@plates-plate")
     process = killed.start("python", "-m", "stages.train", "plates-plate")
     state = killed.root / ".local/training/plates/plate"
@@ -164,16 +156,9 @@ def test_two_processes_train_as_one_does_and_go_on_after_they_were_killed(synthe
         (SETTINGS, "unet__width", 7, f"{SETTINGS}: unknown key `unet.width`; expected one of"),
     ],
 )
-<<<<<<< HEAD
-def test_a_wrong_setting_is_one_line_and_what_was_made_stays(trained, key, value, line):
-    model = digest(trained.root / MODEL)
-    trained.change(**{key: value})
-=======
 def test_a_wrong_setting_is_one_line_and_what_was_made_stays(trained, file, key, value, line):
-    params, model = trained.root / file, digest(trained.root / MODEL)
-    settings = params.read_bytes()
-    set_values(params, **{key: value})
->>>>>>> ccf8c09c81187cbb46162a6c540914599a9f2820
+    model = digest(trained.root / MODEL)
+    set_values(trained.root / file, **{key: value})
 
     done = trained.run(sys.executable, "-m", "stages.train", "plates-plate", check=False)
 
