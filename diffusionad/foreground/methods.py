@@ -53,7 +53,7 @@ class Foreground(NamedTuple):
     mask: NDArray[np.bool_]
     """Shape (H, W), never empty."""
     found: float
-    """Fraction of the image that the method took for the object, in [0, 1]; of `mask` only if that was credible."""
+    """Fraction of the image that the method took for the object, in [0, 1], whether or not that was credible."""
     fell_back: bool
     """Whether no credible object was found, so that the mask is the whole image."""
 

@@ -15,7 +15,7 @@ from diffusionad.section import Section
 
 
 class AutoencoderConfig(Section):
-    """Part `autoencoder` of section `model`."""
+    """Part `autoencoder` of the settings of a detector."""
 
     base_channels: int = Field(gt=0, description="channels of the first level; DRAEM has 128")
     channel_multipliers: tuple[PositiveInt, ...] = Field(

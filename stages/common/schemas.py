@@ -44,7 +44,7 @@ FIGURES: Mapping[str, str] = {
 """Figures in [0, 1]; `_low` and `_high` behind the name are the ends of its 95 % interval."""
 INTERVAL_ENDS = frozenset(f"{name}_{end}" for name in FIGURES for end in ("low", "high"))
 NUMBERS: Mapping[str, str] = {
-    "synthetic_pixel_rounding": "as pixel_rounding, of the synthetic figures",
+    "synthetic_pixel_rounding": "the same as `pixel_rounding`, for the synthetic figures",
     "pixel_rounding": "the most that a pixel figure can be off, since maps are rounded to float16",
     "threshold": "the calibrated threshold of image scores",
     "at_threshold_precision": "share of flagged images that are anomalous",

@@ -1,38 +1,22 @@
-import json
 import pickle
 
 import numpy as np
 import pytest
 import torch
-from diffusionad.model import DiffusionAD, ModelConfig
-from diffusionad.runtime.pipeline import image_score
 from PIL import Image
 
 import diffusionad
+from diffusionad.base import Output, image_score
 from diffusionad.data.images import read_image
-from diffusionad.detector import Detector, DetectorConfig
+from diffusionad.detector import Detector
+from toys.detectors import build_detector, describe_detector, read_config
 
 SIZE = (16, 24)
 
 
 def build(section, threshold=0.5, seed=0):
-    """A detector whose weights are all random; the last layer of a fresh U-Net would be zero."""
-    model = ModelConfig.model_validate_json(json.dumps(section))
-    config = DetectorConfig(
-        dataset="toys",
-        category="noise",
-        manifest="0" * 64,
-        image_size=SIZE,
-        seed=seed,
-        threshold=threshold,
-        model=model,
-    )
-    with torch.random.fork_rng([]):
-        torch.manual_seed(0)
-        network = DiffusionAD(model, SIZE)
-        torch.nn.init.normal_(network.reconstructor.last[-1].weight, std=0.05)
-        torch.nn.init.normal_(network.segmenter.last.weight, std=5.0)
-    return Detector(network, config)
+    """A detector whose weights are all random and whose scores differ."""
+    return build_detector(SIZE, section, spread=5.0, threshold=threshold, seed=seed)
 
 
 @pytest.fixture
@@ -160,9 +144,11 @@ def test_the_errors_of_normal_images_are_those_of_the_whole_set(tiny_model, imag
     one.calibrate(images, batch_size=batch_size)
     other.calibrate(images, batch_size=5)
 
-    low, high = one.weights["usual_errors"].tolist()
+    low, high = one.weights["normal_error_range"].tolist()
     assert 0 < low < high < 1
-    torch.testing.assert_close(one.weights["usual_errors"], other.weights["usual_errors"], atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        one.weights["normal_error_range"], other.weights["normal_error_range"], atol=1e-6, rtol=0
+    )
 
 
 def test_of_known_normal_images_the_best_and_the_worst_get_the_bounds_of_t_s(tiny_model, images):
@@ -198,19 +184,8 @@ def test_what_was_measured_is_saved_with_the_weights(tiny_model, images, tmp_pat
 
     loaded = Detector.load(tmp_path)
 
-    assert torch.equal(loaded.weights["usual_errors"], detector.weights["usual_errors"])
+    assert torch.equal(loaded.weights["normal_error_range"], detector.weights["normal_error_range"])
     assert_equal(loaded.predict(images), detector.predict(images))
-
-
-@pytest.mark.parametrize("paradigm", ["autoencoder", "identity"])
-def test_a_model_that_denoises_nothing_has_no_errors_to_measure(tiny_model, images, paradigm):
-    model = ModelConfig.model_validate_json(json.dumps(tiny_model | {"paradigm": paradigm}))
-    config = build(tiny_model).config.model_copy(update={"model": model})
-    detector = Detector(DiffusionAD(model, SIZE), config)
-
-    detector.calibrate(images)
-
-    assert detector.weights["usual_errors"].tolist() == [0, 0]
 
 
 def test_the_noise_depends_on_the_seed(tiny_model, images):
@@ -275,8 +250,8 @@ def test_the_threshold_decides(tiny_model, images):
     assert int(prediction.is_anomalous.sum()) == 3
 
 
-def test_another_paradigm_may_be_asked_for(detector, images):
-    guided, one_step = detector.predict(images), detector.predict(images, paradigm="one_step")
+def test_another_mode_may_be_asked_for(detector, images):
+    guided, one_step = detector.predict(images), detector.predict(images, mode="one_step")
 
     assert not torch.equal(guided.reconstruction, one_step.reconstruction)
 
@@ -295,13 +270,36 @@ def test_weights_are_counted_by_network(detector):
 def test_an_image_score_is_the_mean_of_the_highest_pixels(fraction, expected):
     logits = torch.logit(torch.tensor([[[0.9, 0.1], [0.5, 0.7]]], dtype=torch.float64))
 
-    assert float(image_score(logits, fraction)) == pytest.approx(expected)
+    assert float(image_score(Output(logits), fraction)) == pytest.approx(expected)
+
+
+def test_a_model_may_score_an_image_otherwise_than_by_its_highest_pixels():
+    output = Output(torch.full((2, 4, 4), 3.0), image_logit=torch.tensor([0.0, -1.0]))
+
+    assert image_score(output, 1.0).tolist() == pytest.approx([0.5, 1 / (1 + np.e)])
+
+
+def test_a_mode_that_the_model_does_not_have_is_refused(detector, images):
+    text = refusal(lambda: detector.predict(images, mode="patchcore"))
+
+    assert text == "this model infers as norm_guided, one_step, ddim, iterative; it cannot infer as patchcore"
+
+
+def test_maps_of_another_shape_than_the_images_are_refused_with_the_kind(tiny_model, images):
+    config = describe_detector(read_config(tiny_model), SIZE)
+    network = config.build()
+    network.form = lambda _mode: None
+    network.infer = lambda images, _noise, _mode: Output(images[:, 0, ::2])
+
+    text = refusal(lambda: Detector(network, config).predict(images))
+
+    assert text == "detector `diffusionad`: its mask_logits are of shape (5, 8, 24), expected (5, 16, 24)"
 
 
 def test_very_sure_images_are_told_apart():
     logits = torch.stack([torch.full((2, 2), 20.0), torch.full((2, 2), 21.0)])
 
-    first, second = image_score(logits, 1.0).tolist()
+    first, second = image_score(Output(logits), 1.0).tolist()
 
     assert first < second < 1
 
@@ -337,7 +335,7 @@ def test_weights_of_another_model_are_refused(folder):
         ('"seed"', '"sead"', "`sead`: Extra inputs are not permitted"),
         ('"threshold": 0.5', '"threshold": "high"', "`threshold`: Input should be a valid number"),
         ('"t_b": 40', '"t_b": 20', "t_s < t_b"),
-        ("\n    16,", "\n    18,", "model.unet halves an image down to 1/4"),
+        ("\n    16,", "\n    18,", "`unet` halves an image down to 1/4"),
         ("{", "", "Invalid JSON"),
     ],
 )

@@ -24,6 +24,7 @@ from stages.files import write_json
 from stages.params import detector_file
 from stages.paths import CategoryPaths
 from toys.detectors import TINY, build_detector
+from toys.once import make_once
 from toys.web import Web
 
 with warnings.catch_warnings():
@@ -126,7 +127,11 @@ def _write_data(rng):
 @pytest.fixture(scope="session")
 def template(tmp_path_factory):
     """Made once; tests work on copies."""
-    folder = tmp_path_factory.mktemp("template")
+    return make_once(tmp_path_factory, "template", _make_template)
+
+
+def _make_template(folder):
+    folder.mkdir()
     promotion = YAML(typ="safe").load(ROOT / "params.yaml")["promotion"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -150,7 +155,6 @@ def template(tmp_path_factory):
         write_model(PATHS.model, seed=0)
         evaluate_again()
         store.connect()
-    return folder
 
 
 @pytest.fixture

@@ -99,11 +99,9 @@ class Checkout:
         )
         self.git("init", "-q", "-b", "main")
 
-    def twin(self, name):
-        """Copy the checkout, in the state it is in, to a folder beside it."""
-        root = self.root.with_name(f"{self.root.name}-{name}")
-        shutil.copytree(self.root, root)
-        return Checkout(root)
+    def twin(self, root):
+        """Copy the checkout, in the state it is in, to a folder that does not exist yet."""
+        return Checkout(shutil.copytree(self.root, root))
 
     def processes(self):
         """What still works inside the checkout, as command lines."""

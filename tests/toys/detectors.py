@@ -10,6 +10,19 @@ from diffusionad.detectors import load
 
 TINY = json.loads(Path(__file__).with_name("tiny_detector.json").read_text())
 """Settings of a small diffusion detector, as plain data."""
+_SHARED = {
+    name: TINY[name]
+    for name in ("value_range", "image_channels", "segmenter_input", "segmenter", "feature_segmenter", "top_k_fraction")
+}
+_LOSS = {"focal_weight": 5.0, "focal_balance": 0.5, "focal_exponent": 4.0}
+TINY_AUTOENCODER = _SHARED | {
+    "kind": "autoencoder",
+    "autoencoder": {"base_channels": 4, "channel_multipliers": [1, 2]},
+    "reconstruction_dropout": 0.0,
+    "learning_rates": TINY["learning_rates"],
+    "loss": _LOSS | {"reconstruction_weight": 1.0},
+}
+TINY_SEGMENTATION = _SHARED | {"kind": "segmentation", "learning_rates": {"segmenter": 2e-3}, "loss": _LOSS}
 
 
 def read_config(settings):

@@ -19,7 +19,7 @@ from diffusionad.section import Section
 
 
 class LocalConfig(Section):
-    """Part `guidance.local` of section `model`: where in the image the guidance is strong."""
+    """Part `guidance.local` of the settings of a detector: where in the image the guidance is strong."""
 
     exponent: float = Field(ge=0, description="how much the strength follows the local error; 0 is the paper's one w")
     window_fraction: float = Field(
@@ -28,7 +28,7 @@ class LocalConfig(Section):
 
 
 class GuidanceConfig(Section):
-    """Part `guidance` of section `model`."""
+    """Part `guidance` of the settings of a detector."""
 
     t_s: int = Field(ge=0, description="small timestep at inference")
     t_b: int = Field(ge=0, description="big timestep at inference")

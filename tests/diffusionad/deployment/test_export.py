@@ -23,10 +23,10 @@ def written(build, tmp_path):
 
     def written(variant, **changes):
         _, detector = build(**changes)
-        pipeline = detector.pipeline()
+        form = detector.form()
         one = torch.rand(1, 3, *detector.config.image_size, generator=torch.Generator().manual_seed(5))
-        calibration = [(one, detector.noise(one, pipeline.timesteps))] * 2
-        write_export(pipeline, variant, calibration, tmp_path)
+        calibration = [(one, detector.noise(one, form.noise_keys))] * 2
+        write_export(form, variant, calibration, tmp_path)
         return detector, detector.with_engine(variant, open_engine(tmp_path, variant, 1))
 
     return written
@@ -36,10 +36,9 @@ def written(build, tmp_path):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"paradigm": "norm_guided"},
-        {"paradigm": "one_step"},
-        {"paradigm": "autoencoder"},
-        {"segmenter_sees": "features"},
+        {"mode": "norm_guided"},
+        {"mode": "one_step"},
+        {"segmenter_input": "features"},
         {
             "guidance": {
                 "t_s": 20,
@@ -66,7 +65,7 @@ def test_in_fp32_an_export_says_what_torch_says_at_any_batch(written, images, va
 def test_the_file_alone_gives_the_image_score(written, images, tmp_path):
     runtime = importlib.import_module("onnxruntime")
     detector, _ = written(FP32[0])
-    noise = detector.noise(images, detector.pipeline().timesteps)
+    noise = detector.noise(images, detector.form().noise_keys)
     session = runtime.InferenceSession(tmp_path / "model.onnx")
 
     (score,) = session.run(["image_score"], {"images": images.numpy(), "noise": noise.numpy()})
@@ -83,11 +82,11 @@ def test_int8_is_near_and_not_the_same(written, images, variant):
     assert 1e-6 < float(difference) < 0.1
 
 
-def test_another_paradigm_than_the_exported_one_runs_by_torch(written, images):
+def test_another_mode_than_the_exported_one_runs_by_torch(written, images):
     detector, exported = written(FP32[0])
 
     assert torch.equal(
-        exported.predict(images, paradigm="ddim").image_score, detector.predict(images, paradigm="ddim").image_score
+        exported.predict(images, mode="ddim").image_score, detector.predict(images, mode="ddim").image_score
     )
 
 
@@ -122,16 +121,16 @@ def test_torch_refuses_what_it_cannot_do_fast(build, monkeypatch):
     monkeypatch.setattr(engines, "has_bf16", lambda: False)
 
     with pytest.raises(ValueError, match="no bf16 instructions"):
-        torch_engine(detector.pipeline(), "bf16")
+        torch_engine(detector.form(), "bf16")
     with pytest.raises(ValueError, match="torch has no int8 runtime here; export to onnx or openvino"):
-        torch_engine(detector.pipeline(), "int8")
+        torch_engine(detector.form(), "int8")
 
 
 def test_networks_in_bf16_are_near(build, images, monkeypatch):
     """Forced on: a CPU without the instructions emulates them, slowly but with the same digits."""
     _, detector = build()
     monkeypatch.setattr(engines, "has_bf16", lambda: True)
-    coarse = detector.with_engine(Variant("torch", "bf16"), torch_engine(detector.pipeline(), "bf16"))
+    coarse = detector.with_engine(Variant("torch", "bf16"), torch_engine(detector.form(), "bf16"))
 
     difference = (coarse.predict(images).anomaly_map - detector.predict(images).anomaly_map).abs().max()
 
@@ -143,7 +142,7 @@ def test_networks_in_bf16_are_near(build, images, monkeypatch):
 @pytest.mark.filterwarnings("ignore")  # what the compiler of torch says of itself
 def test_what_torch_compiles_says_the_same(build, images):
     _, detector = build()
-    fused = detector.with_engine(Variant("torch", "fp32"), torch_engine(detector.pipeline(), compiled=True))
+    fused = detector.with_engine(Variant("torch", "fp32"), torch_engine(detector.form(), compiled=True))
 
     difference = (fused.predict(images).anomaly_map - detector.predict(images).anomaly_map).abs().max()
 

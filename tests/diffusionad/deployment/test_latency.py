@@ -1,7 +1,7 @@
 import pytest
 
+from diffusionad.deployment import latency
 from diffusionad.deployment.latency import measure
-from diffusionad.runtime import latency
 
 
 @pytest.fixture

@@ -3,15 +3,16 @@
 FOLDER holds `given.pt`; each process leaves `RANK.pt` there.
 """
 
+import json
 import sys
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from diffusionad.model import DiffusionAD, ModelConfig
 
 from diffusionad.training.share import Share
 from diffusionad.training.trainer import Batch, Trainer, TrainingConfig
+from toys.detectors import describe_detector, read_config
 
 
 def gradients_of(model):
@@ -24,11 +25,12 @@ def main():
     dist.init_process_group("gloo")
     share = Share(dist.get_rank(), dist.get_world_size())
     torch.manual_seed(0)
-    model = DiffusionAD(ModelConfig.model_validate_json(given["model"]), (32, 32))
-    trainer = Trainer(model, TrainingConfig.model_validate_json(given["training"]), share)
+    model = describe_detector(read_config(json.loads(given["model"])), (32, 32)).build()
+    trainer = Trainer(model, model.phases[0], TrainingConfig.model_validate_json(given["training"]), share)
     losses, gradients = [], {}
     for batch in given["batches"]:
-        losses.append(torch.stack(trainer.train_step(Batch(*(values[share.slots] for values in batch)))))
+        told = trainer.train_step(Batch(*(values[share.slots] for values in batch)))
+        losses.append(torch.stack(list(told.values())))
         gradients = gradients or gradients_of(model)
     torch.save({"losses": losses, "gradients": gradients, "state": trainer.state_dict()}, folder / f"{share.rank}.pt")
     dist.destroy_process_group()

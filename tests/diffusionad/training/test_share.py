@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusionad.model import DiffusionAD, ModelConfig
 
 from diffusionad.training.share import WHOLE, Share
 from diffusionad.training.trainer import Batch, Trainer, TrainingConfig
+from toys.detectors import describe_detector, read_config
 
 ROOT = Path(__file__).parents[3]
 TRAINING = {
@@ -19,18 +19,14 @@ TRAINING = {
     "steps": 30,
     "batch_size": 8,
     "accumulate": 1,
-    "checkpointing": False,
     "flip_horizontal": False,
     "flip_vertical": False,
-    "denoiser_learning_rate": 1e-3,
-    "segmenter_learning_rate": 1e-3,
     "warmup_fraction": 0.1,
     "final_learning_rate_fraction": 0.1,
     "ema_decay": 0.9,
     "gradient_clip": 1.0,
     "precision": "fp32",
     "validate_every": 10,
-    "loss": {"noise_weight": 1.0, "snr_limit": 5.0, "focal_weight": 5.0, "focal_balance": 0.5, "focal_exponent": 4.0},
 }
 
 
@@ -50,8 +46,9 @@ def batches():
 
 @pytest.fixture(params=["pixels", "features"])
 def section(request, tiny_model):
-    """Section `model`; what sees features has batch normalisation that is frozen, and some that is not."""
-    return tiny_model | {"segmenter_sees": request.param}
+    """Settings of a detector; what sees features has batch normalisation that is frozen, and some that is not."""
+    changes = {"segmenter_input": request.param, "learning_rates": {"reconstructor": 1e-3, "segmenter": 1e-3}}
+    return tiny_model | changes | {"loss": tiny_model["loss"] | {"snr_limit": 5.0}}
 
 
 @pytest.fixture
@@ -59,11 +56,11 @@ def one(section):
     """The trainer of a single process after the batches, its losses, and the gradients of its first step."""
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
-        model = DiffusionAD(ModelConfig.model_validate_json(json.dumps(section)), (32, 32))
-    trainer = Trainer(model, TrainingConfig.model_validate_json(json.dumps(TRAINING)))
+        model = describe_detector(read_config(section), (32, 32)).build()
+    trainer = Trainer(model, model.phases[0], TrainingConfig.model_validate_json(json.dumps(TRAINING)))
     losses, gradients = [], {}
     for batch in batches():
-        losses.append(torch.stack(trainer.train_step(Batch(*batch))))
+        losses.append(torch.stack(list(trainer.train_step(Batch(*batch)).values())))
         gradients = gradients or gradients_of(model)
     return trainer, losses, gradients
 
@@ -75,7 +72,7 @@ def two(section, tmp_path):
     torch.save(given, tmp_path / "given.pt")
     program = Path(__file__).with_name("shared_steps.py")
     command = ["torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(program), str(tmp_path)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-m", *command], env=environment, capture_output=True, text=True, check=False, timeout=600
     )

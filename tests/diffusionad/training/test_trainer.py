@@ -1,40 +1,35 @@
 import io
-import json
 
 import pytest
 import torch
-from diffusionad.model import DiffusionAD, ModelConfig
-from diffusionad.training.losses import LossConfig, joint_loss
 from pydantic import ValidationError
 
 from diffusionad.training.trainer import Batch, Trainer, TrainingConfig, learning_rate_factor, uses_bf16
+from toys.detectors import describe_detector, read_config
 
 CONFIG = TrainingConfig(
     seed=0,
     steps=30,
     batch_size=4,
     accumulate=1,
-    checkpointing=False,
     flip_horizontal=False,
     flip_vertical=False,
-    denoiser_learning_rate=5e-3,
-    segmenter_learning_rate=2e-3,
     warmup_fraction=0.1,
     final_learning_rate_fraction=0.1,
     ema_decay=0.99,
     gradient_clip=1.0,
     precision="fp32",
     validate_every=10,
-    loss=LossConfig(noise_weight=1.0, snr_limit=None, focal_weight=5.0, focal_balance=0.5, focal_exponent=4.0),
 )
-LIMITED = CONFIG.loss.model_copy(update={"snr_limit": 5.0})
-PARADIGMS = ("autoencoder", "iterative", "ddim", "one_step", "norm_guided")
+MODES = ("iterative", "ddim", "one_step", "norm_guided")
 
 
 def trainer(section, config=CONFIG):
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
-        return Trainer(DiffusionAD(ModelConfig.model_validate_json(json.dumps(section)), (32, 32)), config)
+        model = describe_detector(read_config(section), (32, 32)).build()
+        (phase,) = model.phases
+        return Trainer(model, phase, config)
 
 
 @pytest.fixture
@@ -91,9 +86,9 @@ def test_training_leaves_the_global_generator_as_it_was(tiny_model, batch):
 
 def test_every_step_draws_anew(tiny_model, batch):
     """A fresh net predicts no noise at all, so the loss is the power of what was drawn."""
-    one = trainer(tiny_model, CONFIG.model_copy(update={"denoiser_learning_rate": 1e-12}))
+    one = trainer(tiny_model | {"learning_rates": {"reconstructor": 1e-12, "segmenter": 1e-12}})
 
-    first, second = (float(one.train_step(batch).noise) for _ in range(2))
+    first, second = (float(one.train_step(batch)["noise"]) for _ in range(2))
 
     assert abs(first - second) > 1e-3
 
@@ -101,23 +96,23 @@ def test_every_step_draws_anew(tiny_model, batch):
 def test_another_seed_trains_another_model(tiny_model, batch):
     trainers = [trainer(tiny_model, CONFIG.model_copy(update={"seed": seed})) for seed in (0, 1)]
 
-    noise = [float(one.train_step(batch).noise) for one in trainers]
+    noise = [float(one.train_step(batch)["noise"]) for one in trainers]
 
     assert noise[0] != noise[1]
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "x_0"])
 def test_the_loss_falls(tiny_model, batch, prediction):
-    one = trainer(tiny_model | {"prediction": prediction}, CONFIG.model_copy(update={"loss": LIMITED}))
+    one = trainer(tiny_model | {"prediction": prediction, "loss": tiny_model["loss"] | {"snr_limit": 5.0}})
 
-    totals = [float(one.train_step(batch).total) for _ in range(30)]
+    totals = [float(one.train_step(batch)["total"]) for _ in range(30)]
 
     assert sum(totals[-5:]) < 0.8 * sum(totals[:5])
 
 
-@pytest.mark.parametrize("paradigm", PARADIGMS)
-def test_a_step_of_every_paradigm_moves_both_networks(tiny_model, batch, paradigm):
-    one = trainer(tiny_model | {"paradigm": paradigm})
+@pytest.mark.parametrize("mode", MODES)
+def test_a_step_of_every_mode_moves_both_networks(tiny_model, batch, mode):
+    one = trainer(tiny_model | {"mode": mode})
     before = parameters(one.model)
 
     losses = one.train_step(batch)
@@ -126,7 +121,7 @@ def test_a_step_of_every_paradigm_moves_both_networks(tiny_model, batch, paradig
         name.split(".")[0] for name, value in parameters(one.model).items() if not torch.equal(value, before[name])
     }
     assert moved == {"reconstructor", "segmenter"}
-    assert all(loss.isfinite() and not loss.requires_grad for loss in losses)
+    assert all(loss.isfinite() and not loss.requires_grad for loss in losses.values())
 
 
 def test_the_averaged_model_is_a_copy_in_evaluation_mode(tiny_model, batch):
@@ -216,7 +211,7 @@ def test_training_in_bf16_gives_finite_losses_and_float32_weights(tiny_model, ba
 
     losses = one.train_step(batch)
 
-    assert losses.total.isfinite()
+    assert losses["total"].isfinite()
     assert {value.dtype for value in one.model.parameters()} == {torch.float32}
 
 
@@ -228,14 +223,14 @@ def test_a_batch_in_parts_moves_the_denoiser_as_the_whole_does(tiny_model, batch
 
     losses = [one.train_step(batch) for one in (whole, parts)]
 
-    assert float(losses[1].noise) == pytest.approx(float(losses[0].noise), rel=1e-5)
+    assert float(losses[1]["noise"]) == pytest.approx(float(losses[0]["noise"]), rel=1e-5)
     for one, other in zip(parts.model.reconstructor.parameters(), whole.model.reconstructor.parameters(), strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
 
 
 def test_a_batch_that_cannot_be_halved_in_each_part_is_refused():
     with pytest.raises(ValidationError, match=r"training.batch_size = 4 cannot be accumulated from 4 parts"):
-        TrainingConfig.model_validate(CONFIG.model_dump() | {"accumulate": 4, "loss": CONFIG.loss})
+        TrainingConfig.model_validate(CONFIG.model_dump() | {"accumulate": 4})
 
 
 def test_checkpointing_keeps_less_and_learns_the_same(tiny_model, batch):
@@ -248,7 +243,7 @@ def test_checkpointing_keeps_less_and_learns_the_same(tiny_model, batch):
     trained = []
     for checkpointing in (False, True):
         kept.append(0)
-        trained.append(trainer(tiny_model, CONFIG.model_copy(update={"checkpointing": checkpointing})))
+        trained.append(trainer(tiny_model | {"checkpointing": checkpointing}))
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             trained[-1].train_step(batch)
 
@@ -259,16 +254,16 @@ def test_checkpointing_keeps_less_and_learns_the_same(tiny_model, batch):
 
 def test_what_no_loss_looks_at_is_not_denoised_and_nothing_else_changes(tiny_model, batch):
     one = trainer(tiny_model | {"reconstruction_dropout": 0.5})
-    draws = one.model.draw(4, torch.Generator().manual_seed(0))
-    draws = draws._replace(is_dropped=torch.tensor([True, False, True, False]))
+    draws = one.phase.draw(4, torch.Generator().manual_seed(0)) | {
+        "dropout_mask": torch.tensor([True, False, True, False])
+    }
     seen, losses, gradients = [], [], []
     one.model.reconstructor.register_forward_pre_hook(lambda _module, given: seen.append(len(given[0])))
 
-    for needed in (draws.is_needed, batch.is_normal | ~draws.is_dropped):
-        used = draws._replace(is_needed=needed)
+    for needed in (torch.ones(4, dtype=torch.bool), batch.is_normal | ~draws["dropout_mask"]):
         one.model.zero_grad()
-        loss = joint_loss(CONFIG.loss, one.model(batch.images, used), used, batch.mask, batch.is_normal)
-        loss.total.backward()
+        loss = one.phase.losses(one.model(batch.images, draws, needed), draws, batch.mask, batch.is_normal)
+        loss["total"].backward()
         losses.append(loss)
         gradients.append([parameter.grad.clone() for parameter in one.model.parameters()])
 

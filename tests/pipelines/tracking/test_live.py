@@ -45,6 +45,15 @@ def test_what_an_earlier_training_left_is_no_training(client, entry):
     assert client.get_run(follower.run_id).info.lifecycle_stage == "deleted"
 
 
+def test_a_history_of_another_form_keeps_no_training_from_being_followed(client, entry):
+    entry.paths.history.write_text('{"epoch": 1}\n')
+    with follow(client, entry, poll_s=0.02) as follower:
+        entry.paths.history.write_text('{"step": 1, "loss_total": 5.0}\n')
+
+    assert follower.has_seen_training
+    assert steps(client, follower.run_id) == [1]
+
+
 def test_a_training_that_fails_leaves_a_failed_run(client, entry):
     followers = []
 

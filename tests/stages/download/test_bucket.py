@@ -19,7 +19,8 @@ def test_objects_below_a_prefix_are_listed_over_pages(s3, monkeypatch):
     monkeypatch.delenv("MOTO_S3_DEFAULT_MAX_KEYS")
 
 
-def test_objects_are_copied_under_their_names(s3, tmp_path):
+def test_objects_are_copied_under_their_names_whatever_fits_into_memory(s3, tmp_path, monkeypatch):
+    monkeypatch.setattr(bucket, "CHUNK", 2)
     for name in ("a/b.png", "c.png"):
         s3.put_object(Bucket="factory", Key=f"sets/{name}", Body=name.encode())
 

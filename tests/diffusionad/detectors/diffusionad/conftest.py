@@ -1,3 +1,4 @@
+from toys.networks import build, images
 from toys.noise import draw, schedule
 
-__all__ = ["draw", "schedule"]
+__all__ = ["build", "draw", "images", "schedule"]

@@ -1,5 +1,6 @@
 import pytest
 import torch
+
 from diffusionad.detectors.diffusionad.adaptive import choose_t_s, image_error, reconstruct_adaptively
 from diffusionad.detectors.diffusionad.guidance import GuidanceConfig, LocalConfig, reconstruct
 

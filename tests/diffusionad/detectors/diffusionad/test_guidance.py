@@ -1,7 +1,7 @@
 import pytest
 import torch
-from diffusionad.detectors.diffusionad.guidance import LocalConfig, blend, blend_weight, local_weight, reconstruct
 
+from diffusionad.detectors.diffusionad.guidance import LocalConfig, blend, blend_weight, local_weight, reconstruct
 from diffusionad.diffusion.process import predict_x_0, q_sample
 
 T_S, T_B = torch.tensor([200, 100]), torch.tensor([400, 500])

@@ -1,15 +1,13 @@
-import json
-
 import pytest
 import torch
-from diffusionad.model import DiffusionAD, Draws, ModelConfig
-from diffusionad.detectors.diffusionad.reference import segmenter_state, unet_state
-from diffusionad.runtime.pipeline import image_score
 from pydantic import ValidationError
 
+from diffusionad.base import image_score
+from diffusionad.detectors.diffusionad.reference import segmenter_state, unet_state
 from diffusionad.diffusion.process import predict_x_0, q_sample
+from toys.detectors import describe_detector, read_config
 
-PARADIGMS = ("autoencoder", "iterative", "ddim", "one_step", "norm_guided")
+MODES = ("iterative", "ddim", "one_step", "norm_guided")
 GOLDEN = {
     "schedule": {"num_timesteps": 1000, "beta_start": 1e-4, "beta_end": 2e-2},
     "guidance": {
@@ -30,29 +28,46 @@ GOLDEN = {
         "dropout": 0.0,
         "stem": 1,
     },
-    "segmenter_sees": "pixels",
+    "segmenter_input": "pixels",
     "segmenter": {"base_channels": 8, "channel_multipliers": [1, 2, 4, 8, 8, 8], "stem": 1},
     "feature_segmenter": {"widths": [4, 4, 4, 4]},
 }
-
-
-def read(section):
-    return ModelConfig.model_validate_json(json.dumps(section))
 
 
 def build(section, size=(16, 16)):
     """A model in evaluation mode; the last layer of its U-Net is random, as all others, and not zero."""
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
-        model = DiffusionAD(read(section), size)
-        if section["paradigm"] not in ("autoencoder", "identity"):
-            torch.nn.init.normal_(model.reconstructor.last[-1].weight, std=0.05)
+        model = describe_detector(read_config(section), size).build()
+        torch.nn.init.normal_(model.reconstructor.last[-1].weight, std=0.05)
     return model.eval()
+
+
+def reconstruct(model, x_0, noise, mode=None):
+    """The reconstruction of x_0, whose range is that of images in these tests, clamped to it."""
+    assert model.config.value_range == "unit"
+    return model.infer(x_0, noise, mode or next(iter(model.modes))).reconstruction
+
+
+def drawn(noise, t_s=20, t_b=40, count=2):
+    """What a training step draws at the timesteps and with the noise of inference."""
+    draws = {"t_s": torch.full((count,), t_s), "t_b": torch.full((count,), t_b)}
+    return draws | {"epsilon_s": noise(t_s), "epsilon_b": noise(t_b), "dropout_mask": torch.zeros(count).bool()}
+
+
+def whole(draws):
+    """All images of a step are denoised."""
+    return torch.ones(len(draws["t_s"])).bool()
 
 
 @pytest.fixture
 def x_0():
     return torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+
+
+def count_images(model, images):
+    """Note how many images go through the denoiser at a time; the form, a copy, has the same hook."""
+    model.reconstructor.first.register_forward_pre_hook(lambda _module, inputs: images.append(len(inputs[0])))
 
 
 def keyed_noise(x_0):
@@ -71,21 +86,22 @@ def test_image_to_score_is_that_of_the_authors(tiny_model, golden, golden_weight
     x_0 = torch.from_numpy(golden["x0"])
 
     with torch.no_grad():
-        x_0_hat = model.reconstruct(x_0, noise.__getitem__)
-        logits = model.segment(x_0, x_0_hat)
-    score = image_score(logits[:, 0], 50 / 1024)
+        output = model.infer(x_0, noise.__getitem__, "norm_guided")
+        draws = drawn(noise.__getitem__, 200, 400, len(x_0))
+        x_0_hat = model(x_0, draws, whole(draws)).x_0_hat
+    logits, score = output.mask_logits[:, None], image_score(output, 50 / 1024)
 
     torch.testing.assert_close(x_0_hat, torch.from_numpy(golden["x0_guided"]), atol=1e-4, rtol=0)
     torch.testing.assert_close(torch.sigmoid(logits), torch.from_numpy(golden["anomaly_map"]), atol=1e-4, rtol=0)
     torch.testing.assert_close(score.float(), torch.from_numpy(golden["image_score"]), atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("paradigm", PARADIGMS)
-def test_every_paradigm_reconstructs_within_the_clamp(tiny_model, x_0, paradigm):
-    model = build(tiny_model | {"paradigm": paradigm})
+@pytest.mark.parametrize("mode", MODES)
+def test_every_mode_reconstructs_within_the_clamp(tiny_model, x_0, mode):
+    model = build(tiny_model | {"mode": mode})
 
     with torch.no_grad():
-        x_0_hat, again = (model.reconstruct(x_0, keyed_noise(x_0)) for _ in range(2))
+        x_0_hat, again = (reconstruct(model, x_0, keyed_noise(x_0)) for _ in range(2))
 
     assert x_0_hat.shape == x_0.shape
     assert float(x_0_hat.abs().max()) <= 1
@@ -112,11 +128,11 @@ def test_guidance_by_pixel_and_by_image_change_the_reconstruction_and_take_as_ma
     answers, images = [], []
     for change in ({}, {"local": local}, {"t_s_range": [5, 35]}):
         model = build(tiny_model | {"guidance": tiny_model["guidance"] | change})
-        model.reconstructor.register_forward_pre_hook(lambda _module, inputs: images.append(len(inputs[0])))
+        count_images(model, images)
         with torch.no_grad():
-            answers.append(model.reconstruct(x_0, keyed_noise(x_0)))
+            answers.append(reconstruct(model, x_0, keyed_noise(x_0)))
 
-    assert sum(images) == 3 * model.denoiser_passes("norm_guided") * len(x_0)
+    assert sum(images) == 3 * model.modes["norm_guided"].passes * len(x_0)
     assert not torch.allclose(answers[1], answers[0])
     assert not torch.allclose(answers[2], answers[0])
 
@@ -124,20 +140,20 @@ def test_guidance_by_pixel_and_by_image_change_the_reconstruction_and_take_as_ma
 def test_training_with_guidance_by_pixel_sees_what_inference_will_see(tiny_model, x_0):
     local = {"exponent": 1.0, "window_fraction": 0.2}
     model = build(tiny_model | {"guidance": tiny_model["guidance"] | {"local": local}})
-    noise, none = keyed_noise(x_0), torch.tensor([False, False])
-    draws = Draws(torch.tensor([20, 20]), torch.tensor([40, 40]), noise(20), noise(40), none, ~none)
+    noise = keyed_noise(x_0)
+    draws = drawn(noise)
 
     with torch.no_grad():
-        output = model(x_0, draws)
+        output = model(x_0, draws, whole(draws))
 
-        torch.testing.assert_close(output.x_0_hat, model.reconstruct(x_0, noise), atol=1e-5, rtol=0)
+        torch.testing.assert_close(output.x_0_hat.clamp(0, 1), reconstruct(model, x_0, noise), atol=1e-5, rtol=0)
 
 
 def test_guided_without_scale_is_one_step(tiny_model, x_0):
     model = build(tiny_model | {"guidance": tiny_model["guidance"] | {"scale": 0.0}})
 
     with torch.no_grad():
-        guided, one_step = (model.reconstruct(x_0, keyed_noise(x_0), name) for name in ("norm_guided", "one_step"))
+        guided, one_step = (reconstruct(model, x_0, keyed_noise(x_0), name) for name in ("norm_guided", "one_step"))
 
     torch.testing.assert_close(guided, one_step, atol=1e-5, rtol=0)
 
@@ -147,15 +163,15 @@ def test_one_step_starts_at_the_small_timestep(tiny_model, x_0):
     t = torch.tensor([20, 20])
 
     with torch.no_grad():
-        one_step = model.reconstruct(x_0, keyed_noise(x_0), "one_step")
+        one_step = reconstruct(model, x_0, keyed_noise(x_0), "one_step")
         x_t = q_sample(model.schedule, x_0, t, keyed_noise(x_0)(20))
-        expected = predict_x_0(model.schedule, x_t, t, model.reconstructor(x_t, t)).clamp(-1, 1)
+        expected = predict_x_0(model.schedule, x_t, t, model.reconstructor(x_t, t)).clamp(0, 1)
 
     torch.testing.assert_close(one_step, expected, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("paradigm", ["ddim", "iterative"])
-def test_walks_start_at_the_big_timestep(tiny_model, x_0, paradigm):
+@pytest.mark.parametrize("mode", ["ddim", "iterative"])
+def test_walks_start_at_the_big_timestep(tiny_model, x_0, mode):
     """A denoiser that knows the noise of t_b walks back to the image."""
     model = build(tiny_model)
 
@@ -165,7 +181,7 @@ def test_walks_start_at_the_big_timestep(tiny_model, x_0, paradigm):
 
     seen = []
     model.reconstructor.forward = lambda x_t, t: seen.append((int(t[0]), x_t)) or knows(x_t, t)
-    x_0_hat = model.reconstruct(x_0, keyed_noise(x_0), paradigm)
+    x_0_hat = reconstruct(model, x_0, keyed_noise(x_0), mode)
 
     assert seen[0][0] == 40
     torch.testing.assert_close(
@@ -174,68 +190,37 @@ def test_walks_start_at_the_big_timestep(tiny_model, x_0, paradigm):
     torch.testing.assert_close(x_0_hat, x_0, atol=1e-3, rtol=0)
 
 
-@pytest.mark.parametrize(("trained", "asked"), [("autoencoder", "one_step"), ("norm_guided", "autoencoder")])
-def test_a_paradigm_that_the_networks_cannot_do_is_refused(tiny_model, x_0, trained, asked):
-    model = build(tiny_model | {"paradigm": trained})
-
-    with pytest.raises(ValueError, match=f"a model trained as {trained} cannot reconstruct as {asked}"):
-        model.reconstruct(x_0, keyed_noise(x_0), asked)
+def test_its_own_mode_comes_first(tiny_model):
+    assert list(build(tiny_model | {"mode": "ddim"}).modes) == ["ddim", "norm_guided", "one_step", "iterative"]
 
 
-@pytest.mark.parametrize("trained", ["identity", "autoencoder", "norm_guided"])
-def test_every_model_can_take_the_image_itself_as_reconstruction(tiny_model, x_0, trained):
-    model = build(tiny_model | {"paradigm": trained})
-
-    assert torch.equal(model.reconstruct(x_0, keyed_noise(x_0), "identity"), x_0)
-
-
-def test_segmentation_alone_trains_no_reconstruction(tiny_model, x_0):
-    model = build(tiny_model | {"paradigm": "identity"})
-
-    output = model(x_0, model.draw(2, torch.Generator().manual_seed(0)))
-
-    assert model.parts["reconstructor"] == 0
-    assert torch.equal(output.x_0_hat, output.x_0)
-    assert list(model.paradigms) == ["identity"]
-
-
-@pytest.mark.parametrize("paradigm", PARADIGMS)
-def test_training_sees_what_inference_will_see(tiny_model, x_0, paradigm):
+@pytest.mark.parametrize("mode", MODES)
+def test_training_sees_what_inference_will_see(tiny_model, x_0, mode):
     """At the timesteps of inference and with its noise, the pass of training ends in the same logits."""
-    model = build(tiny_model | {"paradigm": paradigm})
+    model = build(tiny_model | {"mode": mode})
     noise = keyed_noise(x_0)
-    draws = Draws(
-        torch.tensor([20, 20]),
-        torch.tensor([40, 40]),
-        noise(20),
-        noise(40),
-        torch.tensor([False, False]),
-        torch.tensor([True, True]),
-    )
-    if paradigm == "autoencoder":
-        torch.nn.init.constant_(model.reconstructor.last.bias, 3.0)  # beyond the clamp
-    if paradigm in ("iterative", "ddim"):
+    draws = drawn(noise)
+    if mode in ("iterative", "ddim"):
         generator = torch.Generator().manual_seed(80)
 
-        def noise(key):
+        def noise(_key):
             return torch.randn(x_0.shape, generator=generator)
 
     with torch.no_grad():
-        output = model(x_0, draws)
-        logits = model.segment(x_0, model.reconstruct(x_0, noise))
+        trained = model(x_0, draws, whole(draws)).mask_logits[:, 0]
+        inferred = model.infer(x_0, noise, mode).mask_logits
 
-    torch.testing.assert_close(output.mask_logits, logits, atol=1e-5, rtol=0)
+    torch.testing.assert_close(trained, inferred, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(
-    ("paradigm", "reaches"),
-    [("autoencoder", True), ("one_step", True), ("norm_guided", True), ("iterative", False), ("ddim", False)],
+    ("mode", "reaches"), [("one_step", True), ("norm_guided", True), ("iterative", False), ("ddim", False)]
 )
-def test_the_segmentation_loss_reaches_the_reconstruction(tiny_model, x_0, paradigm, reaches):
-    model = build(tiny_model | {"paradigm": paradigm})
-    draws = model.draw(2, torch.Generator().manual_seed(0))
+def test_the_segmentation_loss_reaches_the_reconstruction(tiny_model, x_0, mode, reaches):
+    model = build(tiny_model | {"mode": mode})
+    draws = model.phases[0].draw(2, torch.Generator().manual_seed(0))
 
-    model(x_0, draws).mask_logits.sum().backward()
+    model(x_0, draws, whole(draws)).mask_logits.sum().backward()
 
     gradients = [weight.grad for weight in model.reconstructor.parameters() if weight.grad is not None]
     assert any(float(gradient.abs().max()) > 0 for gradient in gradients) == reaches
@@ -252,25 +237,26 @@ def test_the_value_range_is_left_as_it_was_entered(tiny_model, x_0, value_range,
 
 
 def test_timesteps_are_drawn_on_both_sides_of_tau(tiny_model):
-    draws = build(tiny_model).draw(500, torch.Generator().manual_seed(0))
+    draws = build(tiny_model).phases[0].draw(500, torch.Generator().manual_seed(0))
 
-    assert (int(draws.t_s.min()), int(draws.t_s.max())) == (0, 29)
-    assert (int(draws.t_b.min()), int(draws.t_b.max())) == (30, 99)
-    assert not torch.equal(draws.epsilon_s, draws.epsilon_b)
+    assert (int(draws["t_s"].min()), int(draws["t_s"].max())) == (0, 29)
+    assert (int(draws["t_b"].min()), int(draws["t_b"].max())) == (30, 99)
+    assert not torch.equal(draws["epsilon_s"], draws["epsilon_b"])
 
 
 def test_reconstructions_are_dropped_at_the_rate_that_was_asked_for(tiny_model):
     generator = torch.Generator().manual_seed(0)
 
     for rate in (0.0, 0.25):
-        dropped = build(tiny_model | {"reconstruction_dropout": rate}).draw(1000, generator).is_dropped
+        phase = build(tiny_model | {"reconstruction_dropout": rate}).phases[0]
+        dropped = phase.draw(1000, generator)["dropout_mask"]
         assert float(dropped.float().mean()) == pytest.approx(rate, abs=0.05 * (rate > 0))
 
 
 def test_the_same_generator_draws_the_same(tiny_model):
-    first, second = (build(tiny_model).draw(2, torch.Generator().manual_seed(7)) for _ in range(2))
+    first, second = (build(tiny_model).phases[0].draw(2, torch.Generator().manual_seed(7)) for _ in range(2))
 
-    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 @pytest.mark.parametrize(
@@ -285,18 +271,14 @@ def test_the_same_generator_draws_the_same(tiny_model):
 )
 def test_timesteps_out_of_order_are_refused(tiny_model, change, text):
     with pytest.raises(ValidationError, match=text):
-        read(tiny_model | {"guidance": tiny_model["guidance"] | change})
+        read_config(tiny_model | {"guidance": tiny_model["guidance"] | change})
 
 
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({}, r"model.unet halves an image down to 1/4; \(18, 16\) is not divisible by that"),
-        ({"segmenter": {"base_channels": 4, "channel_multipliers": [1] * 4, "stem": 2}}, "model.segmenter .* 1/16"),
-        (
-            {"paradigm": "autoencoder", "autoencoder": {"base_channels": 4, "channel_multipliers": [1] * 4}},
-            "model.autoencoder .* 1/8",
-        ),
+        ({}, r"`unet` halves an image down to 1/4; \(18, 16\) is not divisible by that"),
+        ({"segmenter": {"base_channels": 4, "channel_multipliers": [1] * 4, "stem": 2}}, "`segmenter` .* 1/16"),
     ],
 )
 def test_a_size_that_a_network_cannot_halve_is_refused(tiny_model, change, text):
@@ -304,16 +286,16 @@ def test_a_size_that_a_network_cannot_halve_is_refused(tiny_model, change, text)
     size = (18, 16) if change.get("segmenter") is None else (24, 24)
 
     with pytest.raises(ValueError, match=text):
-        DiffusionAD(read(section), size)
+        describe_detector(read_config(section), size).build()
 
 
 def test_a_dropped_reconstruction_is_replaced_by_the_image_for_the_segmenter(tiny_model):
-    model = DiffusionAD(ModelConfig.model_validate_json(json.dumps(tiny_model)), (32, 32)).eval()
+    model = describe_detector(read_config(tiny_model), (32, 32)).build().eval()
     images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    draws = model.draw(2, torch.Generator().manual_seed(1))._replace(is_dropped=torch.tensor([True, False]))
+    draws = model.phases[0].draw(2, torch.Generator().manual_seed(1)) | {"dropout_mask": torch.tensor([True, False])}
 
     with torch.no_grad():
-        output = model(images, draws)
+        output = model(images, draws, whole(draws))
         x_0 = model.to_range(images)
         expected = model.segment(x_0, torch.stack([x_0[0], output.x_0_hat[1]]))
 
@@ -323,7 +305,7 @@ def test_a_dropped_reconstruction_is_replaced_by_the_image_for_the_segmenter(tin
 
 def test_predicting_the_image_or_its_noise_is_one_thing(tiny_model):
     """A net that predicts x_0 implies the noise that makes eq. (6) give that x_0 back."""
-    model = DiffusionAD(ModelConfig.model_validate_json(json.dumps(tiny_model | {"prediction": "x_0"})), (32, 32))
+    model = describe_detector(read_config(tiny_model | {"prediction": "x_0"}), (32, 32)).build()
     x_t, t = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)), torch.tensor([5, 70])
     answer = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     model.reconstructor.forward = lambda _x_t, _t: answer
@@ -333,28 +315,27 @@ def test_predicting_the_image_or_its_noise_is_one_thing(tiny_model):
     torch.testing.assert_close(predict_x_0(model.schedule, x_t, t, epsilon_hat), answer, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("paradigm", PARADIGMS)
-def test_the_denoiser_runs_as_often_as_the_model_says(tiny_model, x_0, paradigm):
-    trained = "autoencoder" if paradigm == "autoencoder" else "norm_guided"
-    model = build(tiny_model | {"paradigm": trained})
+@pytest.mark.parametrize("mode", MODES)
+def test_the_denoiser_runs_as_often_as_the_model_says(tiny_model, x_0, mode):
+    model = build(tiny_model)
     images = []
-    model.reconstructor.register_forward_pre_hook(lambda _module, inputs: images.append(len(inputs[0])))
+    count_images(model, images)
 
-    model.reconstruct(x_0, keyed_noise(x_0), paradigm)
+    with torch.no_grad():
+        reconstruct(model, x_0, keyed_noise(x_0), mode)
 
-    passes = 0 if paradigm == "autoencoder" else sum(images) / len(x_0)
-    assert model.denoiser_passes(paradigm) == passes
+    assert model.modes[mode].passes == sum(images) / len(x_0)
 
 
 def test_a_segmenter_of_features_depends_on_the_reconstruction_and_on_the_weights_it_starts_from(tiny_model):
-    model = build(tiny_model | {"segmenter_sees": "features"}, (32, 32))
+    model = build(tiny_model | {"segmenter_input": "features"}, (32, 32))
     images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     x_0 = model.to_range(images)
 
     with torch.inference_mode():
         before = model.segment(x_0, x_0.flip(0))
         same = model.segment(x_0, x_0)
-        model.load_pretrained()
+        model.phases[0].prepare()
         after = model.segment(x_0, x_0.flip(0))
 
     assert before.shape == (2, 1, 32, 32)
@@ -364,4 +345,4 @@ def test_a_segmenter_of_features_depends_on_the_reconstruction_and_on_the_weight
 
 def test_a_segmenter_of_features_is_refused_for_grey_models(tiny_model):
     with pytest.raises(ValueError, match="needs image_channels 3, got 1"):
-        read(tiny_model | {"segmenter_sees": "features", "image_channels": 1})
+        read_config(tiny_model | {"segmenter_input": "features", "image_channels": 1})

@@ -1,7 +1,7 @@
 import pytest
 import torch
-from diffusionad.detectors.diffusionad.reference import segmenter_state, unet_state
 
+from diffusionad.detectors.diffusionad.reference import segmenter_state, unet_state
 from diffusionad.networks.segmenter import Segmenter, SegmenterConfig
 from diffusionad.networks.unet import UNet, UNetConfig
 

@@ -2,14 +2,21 @@ import json
 
 import pytest
 import torch
-from diffusionad.patchcore import PatchCore, PatchCoreConfig
 from safetensors.torch import load_file, save_file
 
-from diffusionad.detector import Detector, DetectorConfig
+from diffusionad.detector import Detector
+from diffusionad.detectors.patchcore.model import PatchCore, PatchCoreConfig
+from toys.detectors import describe_detector
 
 SIZE = (64, 64)
 CONFIG = PatchCoreConfig(
-    stages=(2, 4), coreset_fraction=0.5, candidates=2, projection_dims=32, smoothing_fraction=0.0, top_k_fraction=0.01
+    kind="patchcore",
+    backbone_levels=(2, 4),
+    coreset_fraction=0.5,
+    candidates=2,
+    projection_dims=32,
+    smoothing_fraction=0.0,
+    top_k_fraction=0.01,
 )
 
 
@@ -28,27 +35,19 @@ def with_square(images):
 
 def fitted(images, **changes):
     model = PatchCore(CONFIG.model_copy(update=changes), SIZE)
-    model.fit([images[:4], images[4:]], torch.Generator().manual_seed(0))
+    (phase,) = model.phases
+    phase.fit([images[:4], images[4:]], torch.Generator().manual_seed(0))
     return model
 
 
 def detector_of(model):
-    config = DetectorConfig(
-        dataset="toys",
-        category="stripes",
-        manifest="",
-        image_size=SIZE,
-        seed=0,
-        threshold=0.5,
-        model=model.config,
-    )
-    return Detector(model, config)
+    return Detector(model, describe_detector(model.config, SIZE))
 
 
 @pytest.fixture(scope="module")
 def model():
     made = fitted(stripes(8))
-    made.calibrate(stripes(4, seed=1))
+    detector_of(made).calibrate(stripes(4, seed=1))
     return made
 
 
@@ -122,9 +121,12 @@ def test_the_score_of_an_image_depends_on_no_other(model):
     torch.testing.assert_close(alone.image_score[0], together.image_score[2])
 
 
-def test_it_cannot_reconstruct_by_a_diffusion(model):
-    with pytest.raises(ValueError, match="this model is a PatchCore; it cannot reconstruct as one_step"):
-        detector_of(model).predict(stripes(1), paradigm="one_step")
+def test_it_makes_no_reconstruction_and_has_no_other_mode(model):
+    detector = detector_of(model)
+
+    assert detector.predict(stripes(1)).reconstruction is None
+    with pytest.raises(ValueError, match="this model infers as patchcore; it cannot infer as one_step"):
+        detector.predict(stripes(1), mode="one_step")
 
 
 def test_a_memory_of_another_width_is_refused_in_one_line(model, tmp_path):
@@ -144,5 +146,7 @@ def test_a_wrong_setting_is_named_as_one_of_patchcore(model, tmp_path):
     settings["model"]["coreset_fraction"] = 2
     (tmp_path / "model.json").write_text(json.dumps(settings))
 
-    with pytest.raises(ValueError, match=r"model\.json: not a config of this version: `model\.patchcore\.coreset_fr"):
+    with pytest.raises(
+        ValueError, match=r"model\.json: not a config of this version: `model`: Value error, `coreset_fr"
+    ):
         Detector.load(tmp_path)

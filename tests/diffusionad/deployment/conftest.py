@@ -1,0 +1,3 @@
+from toys.networks import build, images
+
+__all__ = ["build", "images"]
