@@ -49,5 +49,5 @@ class AveragedWeights:
         """Take over what `state_dict` gave, on the device of this average."""
         self.updates = state["updates"]
         # Copied: the next update writes in place, and must not reach whoever else holds these tensors.
-        for name, value in self.state.items():
-            value.copy_(state["state"][name])
+        # Not into the present tensors: those of a phase before may have another shape now.
+        self.state = {name: state["state"][name].to(value.device, copy=True) for name, value in self.state.items()}
