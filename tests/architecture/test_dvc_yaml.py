@@ -18,6 +18,7 @@ GRAPH = grimp.build_graph("diffusionad", "stages")
 PLUMBING = {
     "stages",
     "stages.command",
+    "stages.common.schemas",
     "stages.files",
     "stages.params",
     "stages.paths",
