@@ -97,6 +97,29 @@ def test_every_profile_of_the_project_makes_a_valid_model(tmp_path, name):
     assert (sum(weight.numel() for weight in model.reconstructor.parameters()) == 131_654_403) == (name == "paper")
 
 
+@pytest.mark.parametrize("name", ["paper", "features", "parts", "test"])
+def test_the_starter_profile_leads_back_from_every_other_one_in_the_settings_of_detectors(tmp_path, name):
+    copy = copy_settings(ROOT / "params.yaml", tmp_path)
+    files = {file.name: YAML(typ="safe").load(file) for file in (ROOT / "params" / "detectors").iterdir()}
+
+    lay_over(ROOT / "params" / f"{name}.yaml", copy)
+    lay_over(ROOT / "params" / "starter.yaml", copy)
+
+    assert {file.name: YAML(typ="safe").load(file) for file in (tmp_path / "params" / "detectors").iterdir()} == files
+
+
+@pytest.mark.parametrize("name", ["paper", "features", "parts", "starter", "test"])
+def test_every_profile_gives_the_same_segmenter_to_all_kinds_that_have_one(tmp_path, name):
+    """The control that shows a trained segmenter its input twice takes its weights over."""
+    copy = copy_settings(ROOT / "params.yaml", tmp_path)
+
+    lay_over(ROOT / "params" / f"{name}.yaml", copy)
+
+    models = [read_model_config(kind, copy) for kind in ("diffusionad", "autoencoder", "segmentation")]
+    assert len({(one.segmenter_input, repr(one.segmenter), repr(one.feature_segmenter)) for one in models}) == 1
+    assert len({(one.value_range, one.top_k_fraction) for one in models}) == 1
+
+
 def test_the_starter_profile_is_what_the_project_ships(tmp_path):
     copy = copy_settings(ROOT / "params.yaml", tmp_path)
 
