@@ -156,7 +156,3 @@ def _stage(_: str, paths: CategoryPaths) -> None:
 
 def main() -> None:
     command.run(_stage)
-
-
-if __name__ == "__main__":
-    main()

@@ -95,6 +95,8 @@ def files_run_by(stage, kind):
     if stage in RUN_DETECTORS:
         roots.add(f"diffusionad.detectors.{kind}.model")
     modules = roots.union(*map(GRAPH.find_upstream_modules, roots))
+    if stage not in RUN_DETECTORS:
+        modules.discard("diffusionad.detectors")  # `command` asks which kinds there are, and nothing else
     files = {file for module in modules - PLUMBING if (file := file_of(module)) is not None}
     return files | {companion for file in files for companion in companions_of(file)}
 
