@@ -33,9 +33,8 @@ def run(stage: Callable[[str, CategoryPaths], None]) -> None:
     leave_at_once()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     if len(sys.argv) != 2:  # noqa: PLR2004  # the program and one key
-        sys.exit(
-            f"usage: python -m {stage.__module__.removesuffix('.stage')} KEY, where KEY is an entry of `categories` in params.yaml"
-        )
+        module = stage.__module__.removesuffix(".stage")
+        sys.exit(f"usage: python -m {module} KEY, where KEY is an entry of `categories` in params.yaml")
     try:
         key = sys.argv[1]
         category = read_category(key)
