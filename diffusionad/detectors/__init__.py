@@ -50,6 +50,17 @@ def kinds() -> list[str]:
     return sorted(folders | set(entry_points()))
 
 
+def check_kind(kind: str) -> None:
+    """Refuse a kind that nobody brings, without importing one.
+
+    Raises:
+        ValueError: If there is no such kind; the known ones are listed.
+    """
+    known = kinds()
+    if kind not in known:
+        raise ValueError(f"there is no detector `{kind}`; expected one of {', '.join(known)}")
+
+
 def load(kind: str) -> Kind:
     """Import the module of a kind.
 
@@ -57,12 +68,12 @@ def load(kind: str) -> Kind:
         ValueError: If there is no such kind (the known ones are listed), or its package cannot be imported, is not the
             one that was added, or does not have what it should.
     """
-    if kind.isidentifier() and (_folder() / kind / "model.py").is_file():
+    check_kind(kind)
+    if (_folder() / kind / "model.py").is_file():
         found = importlib.import_module(f"{__name__}.{kind}.model")
         return Kind(found.CONFIG, found.MODEL)
     plugin = find_plugin(kind)
-    if plugin is None:
-        raise ValueError(f"there is no detector `{kind}`; expected one of {', '.join(kinds())}")
+    assert plugin is not None  # noqa: S101  # a kind that is known and not ours
     try:
         found = importlib.import_module(plugin.module)
         return Kind(found.CONFIG, found.MODEL)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from diffusionad.data.images import read_image, read_mask
 from diffusionad.data.manifest import read_manifest
-from diffusionad.ranges import evenly_spaced
+from diffusionad.data.ranges import evenly_spaced
 from diffusionad.section import Section
 from diffusionad.synthesis.blend import SynthesisConfig, Synthetic, draw_anomaly
 from diffusionad.synthesis.draws import item_generator
@@ -147,7 +147,3 @@ def _stage(key: str, paths: CategoryPaths) -> None:
 
 def main() -> None:
     command.run(_stage)
-
-
-if __name__ == "__main__":
-    main()

@@ -207,7 +207,3 @@ def _stage(key: str, paths: CategoryPaths) -> None:
 
 def main() -> None:
     command.run(_stage)
-
-
-if __name__ == "__main__":
-    main()

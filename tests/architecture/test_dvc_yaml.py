@@ -12,12 +12,13 @@ from stages.train.settings import read_model_config
 
 ROOT = Path(__file__).parents[2]
 STAGES = {name: entry["do"] for name, entry in YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"].items()}
-GRAPH = grimp.build_graph("diffusionad", "stages")
+GRAPH = grimp.build_graph("diffusionad", "stages", exclude_type_checking_imports=True)
 
 # No deps: they hand on what dvc.yaml tracks by value (params) or by content (files), and decide nothing.
 PLUMBING = {
     "stages",
     "stages.command",
+    "stages.common.schemas",
     "stages.files",
     "stages.params",
     "stages.paths",
@@ -94,6 +95,8 @@ def files_run_by(stage, kind):
     if stage in RUN_DETECTORS:
         roots.add(f"diffusionad.detectors.{kind}.model")
     modules = roots.union(*map(GRAPH.find_upstream_modules, roots))
+    if stage not in RUN_DETECTORS:
+        modules.discard("diffusionad.detectors")  # `command` asks which kinds there are, and nothing else
     files = {file for module in modules - PLUMBING if (file := file_of(module)) is not None}
     return files | {companion for file in files for companion in companions_of(file)}
 
