@@ -1,7 +1,7 @@
 """What every kind of detector keeps, whatever it is: no kind is named here.
 
-All kinds are trained by the real stages on drawn plates, under the test profile; one MLflow store then takes, judges and
-serves them all.
+All kinds are trained by the real stages on drawn plates, under the test profile; one MLflow store then takes, judges
+and serves them all.
 """
 
 import importlib
