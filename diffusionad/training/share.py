@@ -2,7 +2,7 @@
 
 A step is that of one process on the whole batch, up to rounding: the shares are of one size with as many normal images
 each, so the mean over the processes of a loss or a gradient is that over the batch, and batch normalisation takes its
-statistics over all of it. Dropout, and the walks of the paradigms `iterative` and `ddim`, draw for the share alone:
+statistics over all of it. Dropout, and the walks of the modes `iterative` and `ddim`, draw for the share alone:
 there the processes agree with a single one in distribution, not in digits.
 """
 

@@ -111,7 +111,7 @@ class Trainer:
             FloatingPointError: If the loss or its gradient is not finite. The parameters and the averaged weights are
                 those before the step; the running statistics of the batch normalisation are not.
         """
-        # All of the model: gradients that an earlier phase left would count in the norm, though not in a resumed training.
+        # All of the model: gradients that an earlier phase left would count in the norm, but not in a resumed training.
         self.model.zero_grad(set_to_none=True)
         losses = self._backward(batch)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
