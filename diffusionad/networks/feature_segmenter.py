@@ -19,7 +19,7 @@ SEEN = (0, 1, 2, 4)
 
 
 class FeatureSegmenterConfig(Section):
-    """Part `feature_segmenter` of section `model`."""
+    """Part `feature_segmenter` of the settings of a detector."""
 
     widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = Field(
         description="channels of the decoder at 1/2, 1/4, 1/8 and 1/16 of the image's side"

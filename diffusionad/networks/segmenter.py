@@ -14,7 +14,7 @@ from diffusionad.section import Section
 
 
 class SegmenterConfig(Section):
-    """Part `segmenter` of section `model`."""
+    """Part `segmenter` of the settings of a detector."""
 
     base_channels: int = Field(gt=0, description="channels of the first level; the paper has 64")
     channel_multipliers: tuple[PositiveInt, ...] = Field(

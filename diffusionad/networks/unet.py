@@ -24,7 +24,7 @@ Shifts = Mapping[nn.Module, Tensor]
 
 
 class UNetConfig(Section):
-    """Part `unet` of section `model`."""
+    """Part `unet` of the settings of a detector."""
 
     base_channels: int = Field(gt=0, description="channels of the first level; the paper has 128")
     channel_multipliers: tuple[PositiveInt, ...] = Field(

@@ -1,7 +1,7 @@
 """Score registered artifacts side by side: `python -m pipelines.promotion.judge_worker REQUEST.json ANSWER.json`.
 
-A process of its own, for two reasons: the room stays free of torch, and each artifact runs the code that was
-registered with it, not that of the checkout. The figures are computed by the code of the checkout, for all alike.
+It runs in its own process for two reasons: its caller does not load torch, and each artifact runs the code that was
+registered with it, not that of the checkout. The figures of all artifacts are computed by the code of the checkout.
 """
 
 import io
@@ -40,24 +40,22 @@ from stages.paths import CategoryPaths
 
 BATCH = 16
 SMOKE = 4
-"""Images that also go through the served interface, whose scores must be those of the detector."""
-
-
+"""Number of images that also go through the served interface, whose scores must be those of the detector."""
 CURVE_POINTS = 200
 ROLES = ("champion", "candidate")
-"""In the order in which a page shows them: before and after."""
+"""Roles in the order in which a page shows them: before and after."""
 
 
 class Outcome(NamedTuple):
-    """What a model said of the test set."""
+    """The answer of a model to the test set."""
 
     detector: Any
     scores: NDArray[np.float64]
-    """(N,)."""
+    """Image scores, shape (N,)."""
     maps: list[NDArray[np.float16]]
-    """Mask logits of the images with known masks, as `evaluate` keeps them, (H, W) each."""
+    """Mask logits of the images whose pixel truth is known, float16, shape (H, W) each."""
     masks: list[NDArray[np.bool_]]
-    """Those masks, at the size of the model's maps."""
+    """Masks of these images, bool, at the size of the model's maps."""
 
 
 class Truth(NamedTuple):
@@ -68,7 +66,7 @@ class Truth(NamedTuple):
     masks: dict[int, Path | None]
     """Mask of each row whose pixel truth is known, None for a normal image; empty if no anomalous image has one."""
     synthetic: list[tuple[Image.Image, NDArray[np.bool_]]]
-    """Images with masks that stand in where there are no real ones."""
+    """Synthetic images with masks, used where no anomalous image has a mask."""
 
     @property
     def prefix(self) -> str:
@@ -77,20 +75,20 @@ class Truth(NamedTuple):
 
     @property
     def outlines(self) -> list[Path | None]:
-        """Mask of each image, None where there is none."""
+        """Mask of each image; None where there is none."""
         return [self.masks.get(i) for i in range(len(self.files))]
 
 
 def score(
     config: ScoringConfig, paths: CategoryPaths, folders: Mapping[str, Path], pictures: Path | None
 ) -> dict[str, Any]:
-    """Score each artifact on the test rows, compare the others with the first, and race all of them.
+    """Score each artifact on the test split, compare the candidate with the champion, and time all of them.
 
     Args:
         config: Part `scoring` of section `promotion`: bootstrap and race.
         paths: Paths of the category's data.
         folders: Artifacts by role; `candidate` and, if there is one, `champion`.
-        pictures: Gets the pictures of `stages.evaluate.report.tiles`; None if nobody will look.
+        pictures: Folder for the pictures of `stages.evaluate.report.tiles`; None draws none.
 
     Returns:
         manifest (digest), figures (by role), differences and lower_bounds (by figure, candidate minus champion),

@@ -14,7 +14,7 @@ WIDTH_INCHES = 7.0
 
 
 def write_table(rows: Sequence[Row], path: Path) -> None:
-    """Write a CSV: one line per measurement, with a name that tells it from the others."""
+    """Write a CSV with one line per measurement, each with a unique name."""
     with atomic_file(path) as draft:
         to_frame(rows).to_csv(draft, index=False)
 

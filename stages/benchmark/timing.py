@@ -1,4 +1,4 @@
-"""Times of a model in each mode and runtime, side by side, with what the machine can do beside them."""
+"""Times of a model in each mode and runtime, side by side, beside the peak speed of the machine."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from diffusionad.runtime.engines import Variant, open_engine
 from diffusionad.section import Section
 
 MANY_PASSES = 10
-"""A mode of more passes than this is long: it is timed less often."""
+"""A mode with more passes than this is long, and is timed less often."""
 
 
 class Effort(Section):
@@ -25,9 +25,11 @@ class Effort(Section):
 
     threads: tuple[int, ...] = Field(min_length=1, description="numbers of threads; 0 is one thread per core")
     rounds: int = Field(ge=1, description="timed calls of each kind, taken in turn")
-    warmup: int = Field(ge=0, description="calls of each kind before, not timed")
-    long_rounds: int = Field(ge=0, description="the same for modes of many passes, at the smallest batch; 0: left out")
-    memory: bool = Field(description="whether the most memory is measured too, in a process for each runtime")
+    warmup: int = Field(ge=0, description="calls of each kind before them that are not timed")
+    long_rounds: int = Field(
+        ge=0, description="rounds of the modes of many passes, at the smallest batch; 0 leaves them out"
+    )
+    memory: bool = Field(description="whether peak memory is measured too, in one process per runtime")
 
 
 class Subject(NamedTuple):
@@ -35,7 +37,7 @@ class Subject(NamedTuple):
 
     variant: Variant
     folder: Path | None
-    """Where the export is; None for torch."""
+    """Folder of the export; None for torch."""
 
 
 class Case(NamedTuple):
@@ -61,11 +63,11 @@ def time_all(
     """Time everything at each number of threads and batch size, and calibrate the machine at each number of threads.
 
     Args:
-        effort: How much.
+        effort: How much is measured.
         batch_sizes: Images per call.
-        detector: The model, run with torch in each of its modes.
-        subjects: What else runs the model's own mode.
-        images: As many as the largest batch, shape (B, 3, H, W).
+        detector: The model, run in torch in each of its modes.
+        subjects: Other ways to run the model's own mode.
+        images: Images of the largest batch, shape (B, 3, H, W).
         gmac: Multiply-adds per image in 10^9, by mode.
     """
     before, calibrations, rows = torch.get_num_threads(), [], []
@@ -80,7 +82,7 @@ def time_all(
                     warmup = effort.warmup if cases is short else 0
                     for row in _rows(cases, images[:batch], rounds, warmup):
                         speed = 2 * gmac[row["mode"]] * row["images_per_s"]  # GFLOP/s
-                        # three digits, not three decimals: a small network on busy cores reaches 1e-4
+                        # three significant digits: a small network on busy cores reaches only 1e-4
                         share = float(f"{speed / calibrations[-1].gemm_gflops:.3g}")
                         rows.append(row | {"threads": threads, "batch": batch, "share_of_peak": share})
     torch.set_num_threads(before)

@@ -54,20 +54,20 @@ class EvaluationConfig(Section):
 
 
 class Marked(NamedTuple):
-    """Anomaly maps with the truth behind them; both can be gone through again, one image at a time."""
+    """Anomaly maps with their ground truth; both can be iterated over again, one image at a time."""
 
     maps: Maps
-    """Mask logits, float16, (H, W) each."""
+    """Mask logits, float16, shape (H, W) each."""
     masks: Masks
-    """(H, W) each; empty for a normal image."""
+    """Masks, bool, shape (H, W) each; empty for a normal image."""
     counts: Tally
-    """Of all their pixels."""
+    """Tally of all their pixels."""
     prefix: str
-    """Of the names of the figures: "synthetic_" where the defects are."""
+    """Prefix of the names of the figures: "synthetic_" for synthetic defects, "" for real ones."""
 
 
 def evaluate(evaluation: EvaluationConfig, *, paths: CategoryPaths) -> None:
-    """Read the model and the test rows; write scores, maps, figures, curves, pictures and the page.
+    """Read the model and the test split; write scores, maps, figures, curves, pictures and the page.
 
     Where no anomalous test image has a mask, pixel figures come from the synthetic test set and are named
     `synthetic_*`; a figure that cannot be computed is null, with the reason beside it.
@@ -106,7 +106,7 @@ def evaluate(evaluation: EvaluationConfig, *, paths: CategoryPaths) -> None:
 def _score(
     detector: Detector, rows: pd.DataFrame, gallery: Gallery, file: Path, page: Path, paths: CategoryPaths
 ) -> pd.DataFrame:
-    """Predict each image once: write its map and tiles, keep what may be drawn, return its score and verdict."""
+    """Predict each image once: write its map and its pictures for the page; return the scores and verdicts."""
     scores = []
     masks = [None if name is None else paths.images / name for name in _mask_names(rows)]
     with file.open("wb") as stream:
@@ -115,7 +115,7 @@ def _score(
             files = [paths.images / name for name in rows["path"][start : start + BATCH]]
             prediction = detector.predict(files, batch_size=BATCH)
             scores.append(prediction.image_score.numpy())
-            # float16 keeps three digits of a logit; as a probability, all that is sure would be 1.
+            # float16 keeps three digits of a logit; of a probability, large values would all round to 1.
             maps.write(prediction.mask_logits.numpy())
             gallery.add(prediction)
             draw_photographs(page, start, files, masks[start : start + BATCH])
@@ -127,7 +127,7 @@ def _score(
 
 
 def _marked(detector: Detector, rows: pd.DataFrame, file: Path, paths: CategoryPaths) -> Marked | None:
-    """Pair the maps with masks: of the real defects where there are any, else of the synthetic test set."""
+    """Pair maps with masks: of the real defects where there are any, otherwise of the synthetic test set."""
     size, has_mask = detector.config.image_size, rows["mask"].notna()
     if has_mask.any():
         known = rows[has_mask | (rows["label"] == 0)]

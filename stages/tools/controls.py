@@ -1,4 +1,4 @@
-"""Figures of what holds no model at all: they show on which data sets a figure says nothing."""
+"""Figures of controls without a model: they show on which data sets a figure says nothing."""
 
 from collections.abc import Callable
 
@@ -18,21 +18,21 @@ STATISTICS: dict[str, Callable[[NDArray[np.float32]], float]] = {
     "contrast": lambda image: float(image.std()),
     "gradient": lambda image: float(np.mean([np.abs(step).mean() for step in np.gradient(image, axis=(0, 1))])),
 }
-"""One number of an image (H, W, 3)."""
+"""Statistics of an image (H, W, 3) in [0, 1], by name."""
 
 
 def control(name: str, config: FiguresConfig, size: tuple[int, int], *, paths: CategoryPaths) -> Figures:
-    """Figures of the control `name` on the test split.
+    """Compute the figures of the control `name` on the test split.
 
-    `centre` gives every image the same map, high in the middle. Each of the others scores an image by how far one
-    number of it (its brightness, contrast, gradient, or the picture's size) lies from the training images' mean, in
-    their standard deviations; it has no map.
+    `centre` gives every image the same map, high in the middle. Each of the others scores an image by the distance of
+    one statistic (brightness, contrast, gradient, or the size of the picture) from its mean over the training images,
+    in their standard deviations; it has no map.
 
     Args:
-        name: One of pipelines' CONTROLS.
-        config: Of the figures.
-        size: Height and width to read images at.
-        paths: The data.
+        name: centre, picture_size or a key of STATISTICS.
+        config: Settings of the figures.
+        size: (height, width) in pixels at which images are read.
+        paths: Paths of the category.
     """
     rows = read_manifest(paths.manifest)
     test = rows[rows["split"] == "test"]
@@ -42,10 +42,10 @@ def control(name: str, config: FiguresConfig, size: tuple[int, int], *, paths: C
         return figures | _centre_figures(config, size, test, paths)
     normal = rows[(rows["split"] == "train") & (rows["label"] == 0)]
     usual = _numbers(name, normal, size, paths)
-    # A spread of none, as where all pictures have one size, leaves every score at 0.
+    # Where the deviation is 0, as where all pictures have the same size, every score is 0.
     spread = usual.std() or np.inf
     scores = np.abs(_numbers(name, test, size, paths) - usual.mean()) / spread
-    return image_figures(config, labels, scores) | absent("", "one number an image")
+    return image_figures(config, labels, scores) | absent("", "one number per image")
 
 
 def _numbers(name: str, rows: pd.DataFrame, size: tuple[int, int], paths: CategoryPaths) -> NDArray[np.float64]:

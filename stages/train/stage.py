@@ -34,7 +34,7 @@ from stages.train.settings import read_model_config
 
 
 class Job(NamedTuple):
-    """One training: what it reads, and where it keeps what it needs to go on."""
+    """One training: its settings, its data, and where its state is saved."""
 
     size: tuple[int, int]
     config: DetectorConfig
@@ -57,18 +57,18 @@ def train(
     state: Path,
     place: Place | None = None,
 ) -> None:
-    """Read the images, their foreground and what stage `synthesize` left; write the model and its history.
+    """Read the images, their foreground and the output of stage `synthesize`; write the model and its history.
 
-    The phases of the detector are learned one after the other. In the last one, if it is learned by gradient, the model
-    kept is the best one on the validation set, by the mean of image AUROC and pixel AP of its averaged weights; of
-    those before, the last averaged weights are. `state` is a folder outside the outs of DVC that holds what a killed
-    training needs to go on; a training that went on ends in the same bytes as one that was never stopped. Where several
-    processes share `place.share`, all read the same files, hold the same weights and validate, and the first of them
-    writes; without `place`, this one trains alone.
+    The phases of the detector are learned one after the other. If the last one is learned by gradient, the averaged
+    weights with the highest mean of image AUROC and pixel AP on the validation set are kept; of the phases before, the
+    last averaged weights are kept. `state` is a folder outside the outs of DVC for what a killed training needs to go
+    on; a resumed training writes the same bytes as one that was never stopped. Where several processes train together
+    (`place.share`), all read the same files, hold the same weights and validate, and the first one writes; without
+    `place`, this process trains alone.
 
     Raises:
-        ValueError: If there is too little to train on.
-        FloatingPointError: If the loss is not finite. Its batch and the last good state are kept.
+        ValueError: If a split has no images to train or validate on.
+        FloatingPointError: If the loss is not finite. The batch and the last good state are kept.
     """
     rows = read_manifest(paths.manifest).query("label == 0")
     config = DetectorConfig(
@@ -98,7 +98,7 @@ def train(
 
 
 def _learn(model: Model, job: Job) -> tuple[list[Record], Best]:
-    """Go through the phases; return the history and the model to keep."""
+    """Learn all phases; return the history and the model to keep."""
     phases = model.phases
     for phase in phases:
         if isinstance(phase, Stepwise):
@@ -109,12 +109,12 @@ def _learn(model: Model, job: Job) -> tuple[list[Record], Best]:
     best: Best | None = None
     for index, phase in enumerate(phases):
         if progress is not None and index < progress["phase"]:
-            continue  # its weights are among those of the phase under way
+            continue  # its weights are part of the saved state of the current phase
         if isinstance(phase, Once):
             images = (batch.to(job.place.device) for batch in normal_batches(job.rows, job.size, job.paths))
             phase.fit(images, torch.Generator().manual_seed(job.training.seed))
             continue
-        assert isinstance(phase, Stepwise)  # noqa: S101  # there is no third way
+        assert isinstance(phase, Stepwise)  # noqa: S101  # a phase is one of the two
         trainer = Trainer(model, phase, job.training, job.place.share)
         if progress is not None and index == progress["phase"]:
             trainer.load_state_dict(progress["trainer"])
@@ -131,7 +131,7 @@ def _learn(model: Model, job: Job) -> tuple[list[Record], Best]:
 def _steps(
     trainer: Trainer, index: int, records: list[Record], best: Best | None, job: Job, *, is_last: bool
 ) -> Best | None:
-    """Take the steps of a phase that are left, and validate where the model to keep is chosen."""
+    """Take the remaining steps of a phase; in the last phase, validate and choose the model to keep."""
     training, paths, writes = job.training, job.paths, job.place.share.writes
     pool = load_pool(job.rows, job.size, paths)
     synthesis = read_document(paths.synthetic / "settings.json", SynthesisConfig)
@@ -155,7 +155,7 @@ def _steps(
             averaged = trainer.averaged_model()
             record |= _judge(averaged, job)
             latest = Best(record=record, weights=averaged.state_dict())
-            best = latest if best is None else max(best, latest, key=_quality)  # the earlier one of two equals
+            best = latest if best is None else max(best, latest, key=_quality)  # of two equals, the earlier one
             progress.set_postfix({key: f"{record[key]:.3f}" for key in ("val_image_auroc", "val_pixel_ap")})
         records.append(record)
         if writes:
@@ -175,7 +175,7 @@ def _step(trainer: Trainer, batch: Batch, saved: State) -> dict[str, Tensor]:
 
 
 def _judge(model: Model, job: Job) -> Record:
-    """Let a model see held-out normal images, and validate it."""
+    """Calibrate a model on held-out normal images, and validate it."""
     detector = Detector(model, job.config, job.place.device)
     detector.calibrate(job.validation.normal)
     return validate(detector, job.validation)

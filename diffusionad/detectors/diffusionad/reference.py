@@ -1,4 +1,4 @@
-"""Checkpoints of the authors' public implementation: read without running anything, its names translated into ours."""
+"""Read checkpoints of the authors' public implementation without running code, and rename their weights to ours."""
 
 import pickle
 import re
@@ -43,23 +43,23 @@ SEGMENTER_RULES: Rules = (
 
 
 class Reference(NamedTuple):
-    """What a checkpoint of the authors holds."""
+    """The content of a checkpoint of the authors."""
 
     unet: dict[str, Tensor]
-    """Under our names."""
+    """Weights of the U-Net, under our names."""
     segmenter: dict[str, Tensor]
-    """Under our names."""
+    """Weights of the segmenter, under our names."""
     args: dict[str, Any]
-    """Their settings, under their names (args1.json)."""
+    """The authors' settings, under their names (args1.json)."""
 
 
 def read_reference(path: Path) -> Reference:
     """Read params-last.pt or params-best.pt as the authors' train.py writes it.
 
     Raises:
-        ValueError: If there is no such file, it is not one of torch, it would run code, or it holds something else.
+        ValueError: If there is no such file, it is not a checkpoint of torch, it would run code, or it lacks a part.
     """
-    # Their settings are a defaultdict, which torch's reader refuses: it gets a plain dict in its place.
+    # The settings are a defaultdict, which torch's safe reader refuses: it is given a plain dict in its place.
     harmless: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
         (_plain_dict, "collections.defaultdict"),
         (str, "builtins.str"),
@@ -87,7 +87,7 @@ def check_fit(path: Path, name: str, expected: Mapping[str, Tensor], found: Mapp
     """Refuse weights that are not those of the network expected.
 
     Raises:
-        ValueError: If one is missing, unknown or of another shape; one line that names the first of each.
+        ValueError: If a weight is missing, unknown or of another shape; one line that names the first of each kind.
     """
     faults = []
     for fault, keys in (("missing", expected.keys() - found.keys()), ("unknown", found.keys() - expected.keys())):

@@ -1,4 +1,4 @@
-"""Training on a few drawn images: what is written, what is kept when it breaks, and the rival by the same stages."""
+"""Training on a few drawn images: what is written, what is kept when it breaks, and PatchCore by the same stages."""
 
 import json
 from pathlib import Path

@@ -68,10 +68,10 @@ def write(folder, labels, scores, threshold=0.5, *, names=None, masks=True, befo
     """Write a page.
 
     Args:
-        folder: Empty.
-        labels: Of the test images.
-        scores: Of the model.
-        threshold: Of the model.
+        folder: An empty folder.
+        labels: Labels of the test images.
+        scores: Image scores of the model.
+        threshold: Threshold of the model.
         names: Paths of the images.
         masks: Whether anomalous images have one.
         before: Scores of an earlier model, for a comparison.
