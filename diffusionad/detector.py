@@ -104,8 +104,8 @@ class Detector:
         self._device = torch.device(device)
         self._model = model.to(self._device).eval()
         lay_out(self._model, self._device)
-        self._own = next(iter(self._model.modes))
-        self._engines: dict[str, Engine | None] = {} if engine is None else {self._own: engine}
+        self._own_mode = next(iter(self._model.modes))
+        self._engines: dict[str, Engine | None] = {} if engine is None else {self._own_mode: engine}
 
     @classmethod
     def load(
@@ -177,7 +177,7 @@ class Detector:
             self.config.model_copy(update={"threshold": threshold}),
             self._device,
             variant=self.variant,
-            engine=self._engines.get(self._own),
+            engine=self._engines.get(self._own_mode),
         )
 
     def predict(self, images: Images, *, mode: str | None = None, batch_size: int = 16) -> Prediction:
@@ -192,7 +192,7 @@ class Detector:
             ValueError: If there is no image, a file is not an image, a tensor has another shape, type or range, or the
                 model has no such mode.
         """
-        mode = mode or self._own
+        mode = mode or self._own_mode
         if mode not in self.modes:
             raise ValueError(f"this model infers as {', '.join(self.modes)}; it cannot infer as {mode}")
         parts = [self._predict_batch(batch, mode) for batch in batches(images, self.config.image_size, batch_size)]
@@ -252,13 +252,13 @@ class Detector:
         Raises:
             ValueError: If the mode has no such form.
         """
-        form = self._model.form(self._own)
+        form = self._model.form(self._own_mode)
         if form is not None:
             return form
-        mode = self.modes[self._own]
+        mode = self.modes[self._own_mode]
         what = f"a `{self.config.model.kind}` has no such form"
         if mode.noise_keys is None:
-            what = f"mode `{self._own}` ({mode.passes} passes) chooses its noise when it sees the image"
+            what = f"mode `{self._own_mode}` ({mode.passes} passes) chooses its noise when it sees the image"
         raise ValueError(f"{what}, so only torch runs this model")
 
     def noise(self, images: Tensor, keys: Sequence[int]) -> Tensor:

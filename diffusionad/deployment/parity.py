@@ -10,7 +10,7 @@ from diffusionad.metrics.ranking import image_auroc
 from diffusionad.section import Section
 
 
-class Bounds(Section):
+class MapBounds(Section):
     """Part `max_map_difference` of section `export`."""
 
     fp32: float = Field(gt=0)
@@ -21,7 +21,7 @@ class Bounds(Section):
 class ExportConfig(Section):
     """Section `export` of params.yaml."""
 
-    max_map_difference: Bounds = Field(
+    max_map_difference: MapBounds = Field(
         description="largest difference of a pixel of the anomaly map, which lies in [0, 1], from torch's in fp32"
     )
     max_auroc_loss: float = Field(

@@ -16,7 +16,7 @@ from diffusionad.section import Section
 RECORD = "export.json"
 
 
-class Record(Section):
+class ExportRecord(Section):
     """export.json."""
 
     model: str = Field(description="SHA-256 of the model's files")
@@ -62,7 +62,7 @@ def digest_of(files: list[Path]) -> str:
     return digest.hexdigest()
 
 
-def read_record(folder: Path, variant: Variant, model: str) -> Record:
+def read_record(folder: Path, variant: Variant, model: str) -> ExportRecord:
     """Read the record of an export of the model with digest `model`.
 
     Raises:
@@ -71,7 +71,7 @@ def read_record(folder: Path, variant: Variant, model: str) -> Record:
     file = folder / str(variant) / RECORD
     command = f"run `diffusionad export --runtime {variant.runtime} --precision {variant.precision} --model MODEL`"
     try:
-        record = Record.model_validate_json(file.read_bytes())
+        record = ExportRecord.model_validate_json(file.read_bytes())
     except FileNotFoundError:
         raise ValueError(f"{folder}: no export {variant} here; {command}") from None
     except ValidationError as error:

@@ -79,7 +79,7 @@ def share_batch_norm(model: nn.Module) -> None:
     """Let every nn.BatchNorm2d of `model` take its statistics over all processes."""
     for module in model.modules():
         if type(module) is nn.BatchNorm2d:
-            # The module keeps its parameters, frozen or not, its statistics and its mode; only the forward pass changes.
+            # The module keeps its parameters, frozen or not, its statistics and its mode; only its forward changes.
             module.__class__ = SharedBatchNorm
 
 
@@ -94,7 +94,7 @@ def mean_over_processes(values: Tensor) -> Tensor:
 
 
 class _Sum(torch.autograd.Function):
-    """Sum over the processes. Each of them uses it, so the gradient of a summand is the sum of all gradients."""
+    """Sum over the processes. Each uses it, so the gradient of a summand is the sum of all gradients."""
 
     @staticmethod
     def forward(_context: Any, x: Tensor) -> Tensor:  # noqa: ANN401  # torch's context has no type of its own

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pipelines.ablation.run import Result
+from pipelines.ablation.run import RowResult
 from stages.files import atomic_file
 
 METRICS = ("image_auroc", "pixel_pro", "pixel_ap")
@@ -16,7 +16,7 @@ SHOWN = {"image_auroc": "image AUROC", "pixel_pro": "PRO", "pixel_ap": "pixel AP
 SYNTHETIC = "synthetic_"
 
 
-def tabulate(results: list[Result]) -> pd.DataFrame:
+def tabulate(results: list[RowResult]) -> pd.DataFrame:
     """Make a table with one line per row: means over seeds.
 
     Columns: group, row, seeds; `on` ("real" or "synthetic" defects, of the pixel figures); for each of METRICS its mean

@@ -52,7 +52,7 @@ class Settings(NamedTuple):
     evaluation: EvaluationConfig
 
 
-class Result(NamedTuple):
+class RowResult(NamedTuple):
     """The figures of one row with one seed."""
 
     group: str
@@ -106,7 +106,7 @@ class Ablation:
         self.scratch, self.say = scratch, say
         self._rows = {row.name: row for row in settings.ablation.rows}
 
-    def run(self) -> list[Result]:
+    def run(self) -> list[RowResult]:
         """Compute the rows that are missing; return every row with every seed.
 
         Raises:
@@ -118,14 +118,14 @@ class Ablation:
             self._model(row)  # checked before hours of training: a noise scale may lie beyond the last timestep
         self._prepare_data()
         total = len(ablation.seeds) * (len(ablation.rows) + len(ablation.controls))
-        results: list[Result] = []
+        results: list[RowResult] = []
         for seed in ablation.seeds:
             for row in ablation.rows:
                 figures = self._figures(row, seed, f"[{len(results) + 1}/{total}] {row.name}, seed {seed}")
-                results.append(Result(row.group, row.name, seed, figures))
+                results.append(RowResult(row.group, row.name, seed, figures))
             for name in ablation.controls:
                 head = f"[{len(results) + 1}/{total}] {name}, seed {seed}"
-                results.append(Result(CONTROL, name.replace("_", " "), seed, self._control(name, head)))
+                results.append(RowResult(CONTROL, name.replace("_", " "), seed, self._control(name, head)))
         return results
 
     def _figures(self, row: Row, seed: int, head: str) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def write_times(
     paths: CategoryPaths,
 ) -> None:
     """Measure the times and write `paths.latency` with the table and figure beside it; arguments as in `time_all`."""
-    calibrations, rows = time_all(effort, batch_sizes, detector, subjects, images, gmac)
+    speeds, rows = time_all(effort, batch_sizes, detector, subjects, images, gmac)
     memory = {}
     if effort.memory:
         memory = {str(subject.variant): _memory(subject, max(batch_sizes), paths) for subject in subjects}
@@ -88,7 +88,7 @@ def write_times(
             *(row["mode"], f"{row['runtime']}-{row['precision']}", row["batch"], row["threads"]),
             *(row["ms_p50"], row["images_per_s"]),
         )
-    content = {"machine": _machine(), "calibration": [one._asdict() for one in calibrations]}
+    content = {"machine": _machine(), "calibration": [one._asdict() for one in speeds]}
     times = MeasuredTimes.model_validate(content | {"memory": memory, "predict": nested})
     write_document(paths.latency, times)
 

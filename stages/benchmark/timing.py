@@ -10,8 +10,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from diffusionad.deployment.calibration import Calibration, calibrate
 from diffusionad.deployment.latency import measure
+from diffusionad.deployment.peak_speed import PeakSpeed, measure_peak_speed
 from diffusionad.detector import Detector
 from diffusionad.runtime.engines import Variant, open_engine
 from diffusionad.section import Section
@@ -48,7 +48,7 @@ class Case(NamedTuple):
     detector: Detector
 
 
-Row = dict[str, Any]
+TimingRow = dict[str, Any]
 """mode, runtime, precision, threads, batch; times in ms per call, images_per_s, share_of_peak."""
 
 
@@ -59,8 +59,8 @@ def time_all(
     subjects: Sequence[Subject],
     images: Tensor,
     gmac: Mapping[str, float],
-) -> tuple[list[Calibration], list[Row]]:
-    """Time everything at each number of threads and batch size, and calibrate the machine at each number of threads.
+) -> tuple[list[PeakSpeed], list[TimingRow]]:
+    """Time everything at each number of threads and batch size, and measure the peak speed at each number of threads.
 
     Args:
         effort: How much is measured.
@@ -70,10 +70,10 @@ def time_all(
         images: Images of the largest batch, shape (B, 3, H, W).
         gmac: Multiply-adds per image in 10^9, by mode.
     """
-    before, calibrations, rows = torch.get_num_threads(), [], []
+    before, speeds, rows = torch.get_num_threads(), [], []
     most = max(map(_cores, effort.threads))
     for threads in map(_cores, effort.threads):
-        calibrations.append(calibrate(threads))
+        speeds.append(measure_peak_speed(threads))
         short, long = _cases(detector, subjects, threads)
         for batch in batch_sizes:
             with_long = threads == most and batch == min(batch_sizes)
@@ -83,10 +83,10 @@ def time_all(
                     for row in _rows(cases, images[:batch], rounds, warmup):
                         speed = 2 * gmac[row["mode"]] * row["images_per_s"]  # GFLOP/s
                         # three significant digits: a small network on busy cores reaches only 1e-4
-                        share = float(f"{speed / calibrations[-1].gemm_gflops:.3g}")
+                        share = float(f"{speed / speeds[-1].gemm_gflops:.3g}")
                         rows.append(row | {"threads": threads, "batch": batch, "share_of_peak": share})
     torch.set_num_threads(before)
-    return calibrations, rows
+    return speeds, rows
 
 
 def _cases(detector: Detector, subjects: Sequence[Subject], threads: int) -> tuple[list[Case], list[Case]]:
@@ -103,7 +103,7 @@ def _cases(detector: Detector, subjects: Sequence[Subject], threads: int) -> tup
     return cases[False] + exports, cases[True]
 
 
-def _rows(cases: list[Case], images: Tensor, rounds: int, warmup: int) -> Iterator[Row]:
+def _rows(cases: list[Case], images: Tensor, rounds: int, warmup: int) -> Iterator[TimingRow]:
     calls = {
         f"{case.mode} {case.variant}": partial(case.detector.predict, images, mode=case.mode, batch_size=len(images))
         for case in cases

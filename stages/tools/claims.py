@@ -18,11 +18,11 @@ import numpy as np
 import torch
 
 from diffusionad.base import Form
-from diffusionad.deployment.calibration import calibrate
 from diffusionad.deployment.export import write_onnx
 from diffusionad.deployment.latency import Latency
 from diffusionad.deployment.latency import measure as measure_by
 from diffusionad.deployment.parity import ExportConfig
+from diffusionad.deployment.peak_speed import measure_peak_speed
 from diffusionad.detector import Detector
 from diffusionad.detectors.diffusionad.form import GuidedForm
 from diffusionad.detectors.diffusionad.model import DiffusionAD, DiffusionADConfig
@@ -254,11 +254,11 @@ def measure_claims(parts: list[str], *, paths: CategoryPaths) -> None:
             LOG.info("| %s | %s | %.2f %s |", claim.what, claim.against, claim.value, claim.unit)
         malloc = "keeps large blocks" if os.environ.get(KEPT) else "default"
         conditions = {"machine": machine(), "cpu_capability": torch.backends.cpu.get_cpu_capability(), "malloc": malloc}
-        calibration = calibrate(torch.get_num_threads())._asdict()
+        speed = measure_peak_speed(torch.get_num_threads())._asdict()
         kept[f"{name}, malloc {malloc}"] = {
             **conditions,
             "load_1min": [round(load, 1), round(os.getloadavg()[0], 1)],
-            "calibration": calibration,
+            "calibration": speed,
             "claims": [claim._asdict() for claim in claims],
         }
         write_json(paths.claims, kept)

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from diffusionad.data.images import read_image, read_mask
+from diffusionad.data.images import read_image
 from diffusionad.data.manifest import read_manifest
 from diffusionad.evaluation.tally import tally
-from stages.common.synthetic import read_synthetic
 from stages.evaluate.figures import Figures, FiguresConfig, absent, image_figures, pixel_figures
+from stages.evaluate.truth import Truth, read_truth
 from stages.paths import CategoryPaths
 
 STATISTICS: dict[str, Callable[[NDArray[np.float32]], float]] = {
@@ -39,7 +39,7 @@ def control(name: str, config: FiguresConfig, size: tuple[int, int], *, paths: C
     labels = test["label"].to_numpy()
     if name == "centre":
         figures = image_figures(config, labels, np.zeros(len(test)))
-        return figures | _centre_figures(config, size, test, paths)
+        return figures | _centre_figures(config, size, read_truth(test, paths))
     normal = rows[(rows["split"] == "train") & (rows["label"] == 0)]
     usual = _numbers(name, normal, size, paths)
     # Where the deviation is 0, as where all pictures have the same size, every score is 0.
@@ -54,19 +54,11 @@ def _numbers(name: str, rows: pd.DataFrame, size: tuple[int, int], paths: Catego
     return np.asarray([STATISTICS[name](read_image(paths.images / path, size)) for path in rows["path"]])
 
 
-def _centre_figures(config: FiguresConfig, size: tuple[int, int], test: pd.DataFrame, paths: CategoryPaths) -> Figures:
-    y, x = (np.linspace(-1, 1, pixels) for pixels in size)
-    middle = -np.hypot(y[:, None], x[None, :])
-    known = test[test["mask"].notna() | (test["label"] == 0)]
-    if test["mask"].notna().any():
-        empty = np.zeros(size, np.bool_)
-        names = [name if isinstance(name, str) else None for name in known["mask"]]
-        masks = [empty if name is None else read_mask(paths.images / name, size) for name in names]
-        maps = [middle] * len(masks)
-        return pixel_figures(config, "", maps, masks, tally(maps, masks))
-    synthetic = read_synthetic(paths.synthetic / "test.npz")
-    if synthetic is None:
+def _centre_figures(config: FiguresConfig, size: tuple[int, int], truth: Truth) -> Figures:
+    masks = list(truth.read_masks(size))
+    if not masks:
         return absent("", "no anomalous test image has a mask, and there is no synthetic test set")
-    masks = list(synthetic.masks)
-    maps = [middle] * len(masks)
-    return pixel_figures(config, "synthetic_", maps, masks, tally(maps, masks)) | absent("", "see synthetic_")
+    y, x = (np.linspace(-1, 1, pixels) for pixels in size)
+    maps = [-np.hypot(y[:, None], x[None, :])] * len(masks)
+    figures = pixel_figures(config, truth.prefix, maps, masks, tally(maps, masks))
+    return figures | absent("", "see synthetic_") if truth.prefix else figures

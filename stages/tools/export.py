@@ -22,7 +22,7 @@ from diffusionad.deployment.parity import Agreement, Answers, ExportConfig, chec
 from diffusionad.detector import CONFIG, WEIGHTS, Detector
 from diffusionad.ranges import evenly_spaced
 from diffusionad.runtime.engines import EXPORTS, MODULES, Variant, open_engine, require
-from diffusionad.runtime.record import RECORD, Record, digest_of, machine
+from diffusionad.runtime.record import RECORD, ExportRecord, digest_of, machine
 from stages.common.synthetic import read_synthetic
 from stages.files import atomic_file, atomic_folder, write_json
 from stages.paths import CategoryPaths
@@ -41,7 +41,7 @@ class Material(NamedTuple):
     """Labels of the validation images, 0 = normal, 1 = synthetic anomaly, shape (M,)."""
 
 
-def export(config: ExportConfig, variant: Variant, *, model: Path, out: Path) -> Record:
+def export(config: ExportConfig, variant: Variant, *, model: Path, out: Path) -> ExportRecord:
     """Read a model and the images of its category; write the export and its record.
 
     Args:
@@ -125,8 +125,8 @@ def _judge(config: ExportConfig, material: Material, exported: Detector, detecto
 
 def _record(
     model: Path, variant: Variant, agreement: Agreement, images: int, times: dict[str, Latency], size: int
-) -> Record:
-    record = Record(
+) -> ExportRecord:
+    record = ExportRecord(
         model=digest_of([model / CONFIG, model / WEIGHTS]),
         **variant._asdict(),
         images=images,

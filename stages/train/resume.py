@@ -12,9 +12,9 @@ from torch import Tensor
 
 from diffusionad.section import Section
 from diffusionad.training.trainer import Batch
-from stages.files import atomic_file
+from stages.files import atomic_file, file_digest
 from stages.paths import CategoryPaths
-from stages.train.selection import Record
+from stages.train.selection import HistoryRecord
 
 LOG = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ LOG = logging.getLogger(__name__)
 class Best(TypedDict):
     """The best model so far, with its line of the history."""
 
-    record: Record
+    record: HistoryRecord
     weights: dict[str, Tensor]
 
 
@@ -33,11 +33,11 @@ class Progress(TypedDict):
     """Index of the current phase among those of the model."""
     trainer: dict[str, Any]
     """Result of `Trainer.state_dict` in that phase."""
-    records: list[Record]
+    records: list[HistoryRecord]
     best: Best | None
 
 
-class State:
+class TrainingState:
     """The saved state of one training, used again only by a training with the same inputs, settings and code."""
 
     def __init__(self, folder: Path, fingerprint: str) -> None:
@@ -79,6 +79,6 @@ def fingerprint(sections: tuple[Section, ...], size: tuple[int, int], paths: Cat
     assert code  # noqa: S101  # a moved file would find none, and old states would be resumed under new code
     inputs = [paths.manifest, *paths.synthetic.iterdir(), *paths.foreground.rglob("*.png")]
     for file in (*sorted(code), *sorted(inputs)):
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
+        digest.update(file_digest(file).encode())
     digest.update(f"{torch.__version__} {processes} {torch.get_num_threads()} {sys.version}".encode())
     return digest.hexdigest()[:32]

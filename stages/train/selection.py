@@ -22,7 +22,7 @@ from stages.paths import CategoryPaths
 LOG = logging.getLogger(__name__)
 FPR_LIMIT = 0.3  # of the PRO curve in the history, by custom
 
-Record = dict[str, float | int]
+HistoryRecord = dict[str, float | int]
 """One line of the history."""
 
 
@@ -58,7 +58,7 @@ def load_validation(rows: pd.DataFrame, size: tuple[int, int], paths: CategoryPa
     return Validation(to_tensor(normal), synthetic.images, synthetic.masks)
 
 
-def validate(detector: Detector, validation: Validation) -> Record:
+def validate(detector: Detector, validation: Validation) -> HistoryRecord:
     """Compute the figures on the validation set, in [0, 1]: val_image_auroc, val_pixel_ap, val_pixel_pro."""
     normal, anomalous = detector.predict(validation.normal), detector.predict(validation.anomalous)
     labels = np.repeat([0, 1], [len(normal.image_score), len(anomalous.image_score)])
@@ -69,7 +69,7 @@ def validate(detector: Detector, validation: Validation) -> Record:
 
 def publish(
     detector: Detector,
-    record: Record,
+    record: HistoryRecord,
     validation: Validation,
     operating_point: OperatingPointConfig,
     paths: CategoryPaths,
@@ -94,7 +94,7 @@ def publish(
     )
 
 
-def write_curves(records: list[Record], path: Path) -> None:
+def write_curves(records: list[HistoryRecord], path: Path) -> None:
     """Write the history as a table for `dvc plots`."""
     with atomic_file(path) as draft:
         pd.DataFrame(records).to_csv(draft, index=False)

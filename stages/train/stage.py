@@ -20,10 +20,10 @@ from stages.params import read_detector_kind, read_image_size, read_section
 from stages.paths import CategoryPaths
 from stages.train.feed import batches, load_pool, normal_batches
 from stages.train.processes import Place, alone, joined
-from stages.train.resume import Best, Progress, State, fingerprint
+from stages.train.resume import Best, Progress, TrainingState, fingerprint
 from stages.train.selection import (
+    HistoryRecord,
     OperatingPointConfig,
-    Record,
     Validation,
     load_validation,
     publish,
@@ -43,7 +43,7 @@ class Job(NamedTuple):
     """Normal training images: rows of the manifest."""
     validation: Validation
     paths: CategoryPaths
-    saved: State
+    saved: TrainingState
     place: Place
 
 
@@ -82,7 +82,7 @@ def train(
     )
     place = place or alone()
     validation = load_validation(rows[rows["split"] == "val"], size, paths)
-    saved = State(state, fingerprint((model, training), size, paths, place.share.processes))
+    saved = TrainingState(state, fingerprint((model, training), size, paths, place.share.processes))
     job = Job(size, config, training, rows[rows["split"] == "train"], validation, paths, saved, place)
     torch.manual_seed(training.seed)
     networks = config.build()
@@ -97,7 +97,7 @@ def train(
     saved.clear()
 
 
-def _learn(model: Model, job: Job) -> tuple[list[Record], Best]:
+def _learn(model: Model, job: Job) -> tuple[list[HistoryRecord], Best]:
     """Learn all phases; return the history and the model to keep."""
     phases = model.phases
     for phase in phases:
@@ -105,7 +105,7 @@ def _learn(model: Model, job: Job) -> tuple[list[Record], Best]:
             phase.prepare()
     model.to(job.place.device)
     progress = job.saved.load()
-    records: list[Record] = [] if progress is None else progress["records"]
+    records: list[HistoryRecord] = [] if progress is None else progress["records"]
     best: Best | None = None
     for index, phase in enumerate(phases):
         if progress is not None and index < progress["phase"]:
@@ -129,7 +129,7 @@ def _learn(model: Model, job: Job) -> tuple[list[Record], Best]:
 
 
 def _steps(
-    trainer: Trainer, index: int, records: list[Record], best: Best | None, job: Job, *, is_last: bool
+    trainer: Trainer, index: int, records: list[HistoryRecord], best: Best | None, job: Job, *, is_last: bool
 ) -> Best | None:
     """Take the remaining steps of a phase; in the last phase, validate and choose the model to keep."""
     training, paths, writes = job.training, job.paths, job.place.share.writes
@@ -149,7 +149,7 @@ def _steps(
         losses.append(_step(trainer, batch, job.saved))
         if trainer.step % training.validate_every and trainer.step != training.steps:
             continue
-        record: Record = {"step": before + trainer.step, **_means(losses)}
+        record: HistoryRecord = {"step": before + trainer.step, **_means(losses)}
         losses = []
         if is_last:
             averaged = trainer.averaged_model()
@@ -164,7 +164,7 @@ def _steps(
     return best
 
 
-def _step(trainer: Trainer, batch: Batch, saved: State) -> dict[str, Tensor]:
+def _step(trainer: Trainer, batch: Batch, saved: TrainingState) -> dict[str, Tensor]:
     try:
         return trainer.train_step(batch)
     except FloatingPointError as error:
@@ -174,14 +174,14 @@ def _step(trainer: Trainer, batch: Batch, saved: State) -> dict[str, Tensor]:
         raise FloatingPointError(f"{error}; kept: its batch in {saved.keep_batch(batch)}, {state_kept}") from None
 
 
-def _judge(model: Model, job: Job) -> Record:
+def _judge(model: Model, job: Job) -> HistoryRecord:
     """Calibrate a model on held-out normal images, and validate it."""
     detector = Detector(model, job.config, job.place.device)
     detector.calibrate(job.validation.normal)
     return validate(detector, job.validation)
 
 
-def _means(losses: list[dict[str, Tensor]]) -> Record:
+def _means(losses: list[dict[str, Tensor]]) -> HistoryRecord:
     means = {name: np.mean([float(loss[name].detach()) for loss in losses]) for name in losses[0]}
     return {f"loss_{name}": float(value) for name, value in means.items()}
 

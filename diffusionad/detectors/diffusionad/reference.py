@@ -1,7 +1,6 @@
 """Read checkpoints of the authors' public implementation without running code, and rename their weights to ours."""
 
 import pickle
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,8 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-Rules = tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]
-"""Patterns in the authors' names, and what stands there in ours; applied one after the other."""
+from diffusionad.networks.renaming import Rules, rename
 
 UNET_KEY, SEGMENTER_KEY, ARGS_KEY = "unet_model_state_dict", "seg_model_state_dict", "args"
 MULTIPLIERS = {256: (1, 1, 2, 2, 4, 4), 128: (1, 1, 2, 3, 4), 64: (1, 2, 3, 4), 32: (1, 2, 3, 4)}
@@ -116,7 +114,7 @@ def unet_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         >>> list(unet_state({"down.1.0.in_layers.2.weight": Tensor()}))
         ['down.0.0.conv_1.weight']
     """
-    return {_translate(key, UNET_RULES): value for key, value in state.items()}
+    return rename(state, UNET_RULES)
 
 
 def segmenter_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -126,10 +124,4 @@ def segmenter_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         >>> list(segmenter_state({"encoder_segment.block1.0.weight": Tensor()}))
         ['encoder.0.0.weight']
     """
-    return {_translate(key, SEGMENTER_RULES): value for key, value in state.items()}
-
-
-def _translate(key: str, rules: Rules) -> str:
-    for pattern, replacement in rules:
-        key = re.sub(pattern, replacement, key)
-    return key
+    return rename(state, SEGMENTER_RULES)

@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from diffusionad.base import Mode, Model, ModelConfig, Noise, Once, Output
-from diffusionad.networks.efficientnet import STAGES, EfficientNetLite0
+from diffusionad.networks.efficientnet import LEVELS, EfficientNetLite0
 
 MODE = "patchcore"
 
@@ -54,7 +54,7 @@ class PatchCore(Model):
     def __init__(self, config: PatchCoreConfig, image_size: tuple[int, int]) -> None:
         super().__init__(config, image_size)
         self.backbone = EfficientNetLite0(config.backbone_levels)
-        self.register_buffer("bank", torch.empty(0, sum(STAGES[level].channels for level in config.backbone_levels)))
+        self.register_buffer("bank", torch.empty(0, sum(LEVELS[level].channels for level in config.backbone_levels)))
         self.register_buffer("centre", torch.tensor(0.0))
         self.register_buffer("scale", torch.tensor(1.0))
         self.register_load_state_dict_pre_hook(_make_room)  # type: ignore[no-untyped-call]  # torch types a part

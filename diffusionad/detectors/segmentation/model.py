@@ -40,9 +40,9 @@ class Segmentation(JointModel):
         super().__init__(config, image_size, None, {})
 
     @property
-    def phases(self) -> tuple["Masks"]:
+    def phases(self) -> tuple["MaskTraining"]:
         """One phase."""
-        return (Masks(self),)
+        return (MaskTraining(self),)
 
     @property
     def modes(self) -> dict[str, Mode]:
@@ -59,7 +59,7 @@ class Segmentation(JointModel):
         return NoiselessForm(self, mode)
 
 
-class Masks(JointTraining):
+class MaskTraining(JointTraining):
     """Training on masks alone."""
 
     def __init__(self, model: Segmentation) -> None:

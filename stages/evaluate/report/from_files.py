@@ -1,6 +1,5 @@
 """The files that the stages wrote for a category -> its page."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from stages.common.schemas import read_metrics, read_test_scores
 from stages.evaluate.report.page import write_page
 from stages.evaluate.report.review import Answer, Review, Sheet
 from stages.evaluate.report.tiles import has_reconstructions
+from stages.files import file_digest
 from stages.paths import CategoryPaths
 
 
@@ -67,12 +67,11 @@ def _read_histogram(path: Path, highest: float) -> Histogram:
 def _lineage(paths: CategoryPaths, config: dict[str, Any]) -> dict[str, str]:
     """Facts that are the same in every clone; MLflow has the commit and the run of each registered version."""
     facts = read_metadata(paths.manifest)
-    weights = (paths.model / "model.safetensors").read_bytes()
     return {
         "data set": f"{paths.dataset} / {paths.category}",
         "licence of the data": " ".join(filter(None, (facts.get("licence"), facts.get("licence_url")))),
         "manifest, SHA-256": manifest_digest(paths.manifest),
-        "weights, SHA-256": hashlib.sha256(weights).hexdigest(),
+        "weights, SHA-256": file_digest(paths.model / "model.safetensors"),
         "image size": " x ".join(map(str, config["image_size"])) + " px",
         "detector": config["model"]["kind"],
         "threshold": repr(config["threshold"]),

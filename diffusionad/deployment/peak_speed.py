@@ -13,7 +13,7 @@ COPY_MIB = 256
 REPEATS = 7
 
 
-class Calibration(NamedTuple):
+class PeakSpeed(NamedTuple):
     """The best of a few tries, since disturbance only adds time."""
 
     threads: int
@@ -23,7 +23,7 @@ class Calibration(NamedTuple):
     """Copy in memory: bytes read and written, GiB per second."""
 
 
-def calibrate(threads: int) -> Calibration:
+def measure_peak_speed(threads: int) -> PeakSpeed:
     """Measure matrix products and copies; sets torch's number of threads."""
     torch.set_num_threads(threads)
     a, b = torch.rand(SIDE, SIDE), torch.rand(SIDE, SIDE)
@@ -31,7 +31,7 @@ def calibrate(threads: int) -> Calibration:
     target = torch.empty_like(source)
     gemm = _best(lambda: torch.mm(a, b))
     copy = _best(lambda: target.copy_(source))
-    return Calibration(threads, round(2 * SIDE**3 / gemm / 1e9, 1), round(2 * COPY_MIB / 1024 / copy, 1))
+    return PeakSpeed(threads, round(2 * SIDE**3 / gemm / 1e9, 1), round(2 * COPY_MIB / 1024 / copy, 1))
 
 
 def _best(call: Callable[[], object]) -> float:
