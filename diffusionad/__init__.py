@@ -1,7 +1,8 @@
 """DiffusionAD: anomaly detection by norm-guided one-step denoising. Tensors in, tensors out.
 
-`diffusion` is the process and `networks` are its weights; `model` joins both, `training` fits it and `Detector` is
-the only way to use it. `synthesis`, `data` and `metrics` stand free. Nothing here knows a tool: no DVC, no tracker.
+`base` says what a detector is; `detectors` holds one folder per kind, and what several share is in `joint`, `diffusion`
+and `networks`. `training` fits a detector and `Detector` is the only way to use one. `synthesis`, `data`, `metrics` and
+`evaluation` stand free. Nothing here knows a tool: no DVC, no tracker.
 """
 
 import importlib

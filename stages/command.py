@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 
+from diffusionad.detectors import check_kind
 from stages.params import read_category
 from stages.paths import CategoryPaths
 
@@ -32,10 +33,13 @@ def run(stage: Callable[[str, CategoryPaths], None]) -> None:
     leave_at_once()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     if len(sys.argv) != 2:  # noqa: PLR2004  # the program and one key
-        sys.exit(f"usage: python -m {stage.__module__} KEY, where KEY is an entry of `categories` in params.yaml")
+        module = stage.__module__.removesuffix(".stage")
+        sys.exit(f"usage: python -m {module} KEY, where KEY is an entry of `categories` in params.yaml")
     try:
         key = sys.argv[1]
         category = read_category(key)
+        if category.detector is not None:
+            check_kind(category.detector)  # now, not after the stages before the training
         stage(key, CategoryPaths(category.dataset, category.category))
     except TemporaryError as error:
         sys.stderr.write(f"error: {error}\n")

@@ -25,7 +25,8 @@ class Category(Section):
 
     dataset: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", description="a key of section `datasets`")
     category: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", description="the category, as its data set calls it")
-    # The only keys that may be left out: what is only downloaded needs no detector, and few need a size of their own.
+    # The only keys that may be left out: stages before `train` do without a detector (dvc.yaml names it), and few
+    # categories need a size of their own.
     detector: str | None = Field(default=None, description="kind that is trained; params/detectors/KIND.yaml")
     image_size: Size | None = Field(default=None, description="height and width, px, in place of section `image`")
 

@@ -50,6 +50,17 @@ def kinds() -> list[str]:
     return sorted(folders | set(entry_points()))
 
 
+def check_kind(kind: str) -> None:
+    """Refuse a kind that nobody brings, without importing one.
+
+    Raises:
+        ValueError: If there is no such kind; the known ones are listed.
+    """
+    known = kinds()
+    if kind not in known:
+        raise ValueError(f"there is no detector `{kind}`; expected one of {', '.join(known)}")
+
+
 def load(kind: str) -> Kind:
     """Import the module of a kind.
 
@@ -57,12 +68,12 @@ def load(kind: str) -> Kind:
         ValueError: If there is no such kind (the known ones are listed), or its package cannot be imported, is another
             version than the one that was added, or lacks CONFIG or MODEL.
     """
-    if kind.isidentifier() and (_folder() / kind / "model.py").is_file():
+    check_kind(kind)
+    if (_folder() / kind / "model.py").is_file():
         found = importlib.import_module(f"{__name__}.{kind}.model")
         return Kind(found.CONFIG, found.MODEL)
     plugin = find_plugin(kind)
-    if plugin is None:
-        raise ValueError(f"there is no detector `{kind}`; expected one of {', '.join(kinds())}")
+    assert plugin is not None  # noqa: S101  # a kind that is known and not ours
     try:
         found = importlib.import_module(plugin.module)
         return Kind(found.CONFIG, found.MODEL)
@@ -88,8 +99,8 @@ def find_plugin(kind: str) -> Plugin | None:
     if found != added.digest:
         what = "is not installed" if found is None else "has other code than the version that was added"
         raise ValueError(
-            f"detector `{kind}`: package {added.package} {added.version} {what}; install it, or take over "
-            f"the installed one with `diffusionad plugin add {kind}`"
+            f"detector `{kind}`: package {added.package} {added.version} {what}; install it, or take over the one that "
+            f"is installed with `diffusionad plugin add {kind}`"
         )
     return added
 

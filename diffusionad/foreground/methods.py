@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from diffusionad.data.ranges import UnitRange
 from diffusionad.foreground.colours import colours, resized, shrunk
 from diffusionad.foreground.credibility import credibility
 from diffusionad.foreground.grabcut import GrabCutConfig, grabcut_mask
@@ -14,7 +15,6 @@ from diffusionad.foreground.isnet import IsNetConfig, load_isnet
 from diffusionad.foreground.median import median_image, unlike_median
 from diffusionad.foreground.threshold import SceneConfig, ThresholdConfig, threshold_cut
 from diffusionad.foreground.tidy import TidyConfig, tidied
-from diffusionad.ranges import UnitRange
 from diffusionad.section import Section
 
 Method = Literal["full", "threshold", "grabcut", "median_background", "isnet"]

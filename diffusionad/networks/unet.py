@@ -231,7 +231,7 @@ def _zero(module: M) -> M:
 
 def _check(config: UNetConfig) -> None:
     if config.base_channels % 2:
-        raise ValueError(f"model.unet: base_channels = {config.base_channels} is odd; sine and cosine need half each")
+        raise ValueError(f"`unet`: base_channels = {config.base_channels} is odd; sine and cosine need half each")
     levels = [config.base_channels * multiplier for multiplier in config.channel_multipliers]
     # The first convolution has base_channels, which need not be the width of a level.
     needs = {
@@ -241,4 +241,4 @@ def _check(config: UNetConfig) -> None:
     for name, (divisor, widths) in needs.items():
         for channels in widths:
             if channels % divisor:
-                raise ValueError(f"model.unet: {name} = {divisor} does not divide the {channels} channels of a level")
+                raise ValueError(f"`unet`: {name} = {divisor} does not divide the {channels} channels of a level")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy import ndimage
 
-from diffusionad.ranges import PositiveRange, UnitRange
+from diffusionad.data.ranges import PositiveRange, UnitRange
 from diffusionad.section import Section
 from diffusionad.synthesis.fields import smooth_field
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from diffusionad.ranges import UnitRange
+from diffusionad.data.ranges import UnitRange
 from diffusionad.section import Section
 from diffusionad.synthesis.alterations import AlterationsConfig, move, smear, stain, warp
 from diffusionad.synthesis.augmenters import AugmentersConfig, augment

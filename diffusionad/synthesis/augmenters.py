@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from diffusionad.ranges import LevelRange, PositiveRange, Range, UnitRange
+from diffusionad.data.ranges import LevelRange, PositiveRange, Range, UnitRange
 from diffusionad.section import Section
 
 RgbImage = NDArray[np.float32]

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy import ndimage
 
-from diffusionad.ranges import PositiveRange, UnitRange
+from diffusionad.data.ranges import PositiveRange, UnitRange
 from diffusionad.section import Section
 from diffusionad.synthesis.appearance import AppearanceConfig, draw_appearance
 from diffusionad.synthesis.masks import MasksConfig, draw_mask

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from diffusionad.ranges import Range
+from diffusionad.data.ranges import Range
 from diffusionad.section import Section
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from diffusionad.ranges import PositiveRange, UnitRange
+from diffusionad.data.ranges import PositiveRange, UnitRange
 from diffusionad.section import Section
 
 

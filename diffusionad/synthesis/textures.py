@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field
 
-from diffusionad.ranges import evenly_spaced
+from diffusionad.data.ranges import evenly_spaced
 from diffusionad.section import Section
 from diffusionad.synthesis.procedural import draw_texture
 

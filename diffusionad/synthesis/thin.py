@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from pydantic import Field
 
-from diffusionad.ranges import PositiveRange, UnitRange
+from diffusionad.data.ranges import PositiveRange, UnitRange
 from diffusionad.section import Section
 
 

@@ -86,7 +86,8 @@ def _copy_code(kind: str, plugin: Plugin | None, place: Path) -> list[Path]:
     library, target = Path(diffusionad.__path__[0]), place / diffusionad.__name__
     shutil.copytree(library, target, ignore=shutil.ignore_patterns(*NOT_SERVED))
     (target / "detectors").mkdir()
-    shutil.copy(library / "detectors" / "__init__.py", target / "detectors")
+    for file in (library / "detectors").glob("*.py"):
+        shutil.copy(file, target / "detectors")
     left_out = shutil.ignore_patterns("__pycache__")
     if plugin is None:
         shutil.copytree(library / "detectors" / kind, target / "detectors" / kind, ignore=left_out)

@@ -48,7 +48,7 @@ def collect(entry: Entry) -> dict[str, str]:
         "git.dirty": "" if changes is None else str(bool(changes)).lower(),
         "dvc_status": "" if changed is None else ", ".join(changed) or CURRENT,
         "dvc_lock": file_digest(DVC_LOCK),
-        "params": text_digest(" ".join(map(file_digest, settings_files(entry.key)))),
+        "params": _settings_digest(entry.key),
         "manifest": manifest_digest(manifest),
         "environment": text_digest(environment()),
         **{name: facts.get(name, "") for name in LICENCE},
@@ -62,6 +62,14 @@ def environment() -> str:
     return (
         "\n".join([f"python=={platform.python_version()}", f"machine=={platform.machine()}", *sorted(packages)]) + "\n"
     )
+
+
+def _settings_digest(key: str) -> str:
+    """Digest of the files of settings of a category; "" where params.yaml is missing or does not have it."""
+    try:
+        return text_digest(" ".join(map(file_digest, settings_files(key))))
+    except ValueError:
+        return ""
 
 
 def _git(*arguments: str) -> str | None:

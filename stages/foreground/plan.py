@@ -9,10 +9,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from diffusionad.data.images import read_image, read_mask
+from diffusionad.data.ranges import evenly_spaced
 from diffusionad.foreground.choice import choose_method
 from diffusionad.foreground.colours import shrunk
 from diffusionad.foreground.methods import Foreground, ForegroundConfig, Method, prepare, whole_unless_credible
-from diffusionad.ranges import evenly_spaced
 
 ForegroundFinder = Callable[[str, NDArray[np.float32]], Foreground]
 """Maps the path of an image in the manifest, and the image (RGB in [0, 1], shape (H, W, 3)), to its foreground."""

@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from diffusionad.data.images import read_image
 from diffusionad.data.manifest import read_manifest
+from diffusionad.data.ranges import evenly_spaced
 from diffusionad.foreground.methods import ForegroundConfig, Method
-from diffusionad.ranges import evenly_spaced
 from stages import command
 from stages.common.dataset import DatasetConfig
 from stages.common.sheets import write_sheet
@@ -156,7 +156,3 @@ def _stage(_: str, paths: CategoryPaths) -> None:
 
 def main() -> None:
     command.run(_stage)
-
-
-if __name__ == "__main__":
-    main()

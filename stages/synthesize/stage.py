@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from diffusionad.data.images import read_image, read_mask
 from diffusionad.data.manifest import read_manifest
-from diffusionad.ranges import evenly_spaced
+from diffusionad.data.ranges import evenly_spaced
 from diffusionad.section import Section
 from diffusionad.synthesis.blend import SynthesisConfig, Synthetic, draw_anomaly
 from diffusionad.synthesis.draws import item_generator
@@ -20,7 +20,7 @@ from stages import command
 from stages.common.schemas import write_document
 from stages.common.sheets import write_sheet
 from stages.files import atomic_folder
-from stages.params import ImageConfig, read_section
+from stages.params import read_image_size, read_section
 from stages.paths import CategoryPaths
 
 PREVIEW_IMAGES, PREVIEWS_PER_ROW, TILE_PX = 24, 3, 128
@@ -133,10 +133,10 @@ def _draw(
     return draw_anomaly(config.anomalies, normal, where, textures, item_generator(config.seed, sha256, index))
 
 
-def _stage(_: str, paths: CategoryPaths) -> None:
+def _stage(key: str, paths: CategoryPaths) -> None:
     synthesize(
         read_section(SyntheticSetsConfig, "synthesis"),
-        read_section(ImageConfig, "image").size,
+        read_image_size(key),
         manifest=paths.manifest,
         images=paths.images,
         foreground=paths.foreground,
@@ -147,7 +147,3 @@ def _stage(_: str, paths: CategoryPaths) -> None:
 
 def main() -> None:
     command.run(_stage)
-
-
-if __name__ == "__main__":
-    main()

@@ -55,7 +55,12 @@ def faults(path: Path = PARAMS) -> Iterator[str]:
             yield str(error)
     for key in YAML(typ="safe").load(path).get("categories") or {}:
         try:
-            read_section(DatasetConfig, f"datasets.{read_category(key, path).dataset}", path)
+            category = read_category(key, path)
+        except ValueError as error:
+            yield str(error)
+            continue
+        try:
+            read_section(DatasetConfig, f"datasets.{category.dataset}", path)
         except ValueError as error:
             yield str(error)
         try:
@@ -82,7 +87,7 @@ def _build(key: str, path: Path) -> None:
 def main() -> None:
     leave_at_once()
     try:
-        found = list(faults())
+        found = list(dict.fromkeys(faults()))  # categories of one detector share its faults
     except (OSError, ValueError) as error:
         found = [str(error)]
     if found:

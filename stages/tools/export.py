@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diffusionad.data.manifest import manifest_digest, read_manifest
+from diffusionad.data.ranges import evenly_spaced
 from diffusionad.deployment.export import write_export
 from diffusionad.deployment.latency import Latency, measure
 from diffusionad.deployment.parity import Agreement, Answers, ExportConfig, check, compare
 from diffusionad.detector import CONFIG, WEIGHTS, Detector
-from diffusionad.ranges import evenly_spaced
 from diffusionad.runtime.engines import EXPORTS, MODULES, Variant, open_engine, require
 from diffusionad.runtime.record import RECORD, ExportRecord, digest_of, machine
 from stages.common.synthetic import read_synthetic

@@ -122,7 +122,8 @@ def _learn(model: Model, job: Job) -> tuple[list[HistoryRecord], Best]:
         best = _steps(trainer, index, records, best, job, is_last=index == len(phases) - 1)
         model.load_state_dict(trainer.averaged_model().state_dict())
     if best is None:
-        record = {"step": 1, **_judge(model, job)}
+        before = records[-1]["step"] if records else 0
+        record = {"step": before + 1, **_judge(model, job)}
         records.append(record)
         best = Best(record=record, weights=model.state_dict())
     return records, best
@@ -206,7 +207,3 @@ def _stage(key: str, paths: CategoryPaths) -> None:
 
 def main() -> None:
     command.run(_stage)
-
-
-if __name__ == "__main__":
-    main()

@@ -112,7 +112,7 @@ def missing_names(text):
     places = re.findall(rf"(?<![\w./-])(?:{'|'.join(FOLDERS)})[\w./-]*\.(?:py|md|yaml|sh|json|ini)\b", text)
     modules = re.findall(r"(?<![\w./-])(?:diffusionad|stages|pipelines)(?:\.\w+)+(?![\w/.])", text)
     return {
-        *(place for place in places if not (ROOT / place).exists()),
+        *(place for place in places if not (re.search(PLACEHOLDER, place) or (ROOT / place).exists())),
         *(name for name in modules if not (name in EVENTS or re.search(PLACEHOLDER, name) or known(name))),
     }
 
@@ -346,7 +346,7 @@ infra/python -m stages.train
 
 
 def test_files_and_modules_that_do_not_exist_are_noticed():
-    text = "params.yaml, params/paper.yaml, params/papre.yaml, `stages.train.stage`, stages.train.stagee, stages/*.py"
+    text = "params/paper.yaml, params/papre.yaml, params/NAME.yaml, `stages.train.stage`, stages.train.stagee"
 
     assert missing_names(text) == {"params/papre.yaml", "stages.train.stagee"}
 

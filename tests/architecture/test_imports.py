@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-LIGHT = ("diffusionad", "stages.download", "stages.foreground", "stages.params", "stages.synthesize")
+LIGHT = ("diffusionad", "stages.params", *(f"stages.{name}.stage" for name in ("download", "foreground", "synthesize")))
 HEAVY = ("mlflow", "prefect", "torch")
 PROGRAM = f"""
 import importlib, sys

@@ -1,4 +1,5 @@
 import pickle
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ import torch
 from PIL import Image
 
 import diffusionad
-from diffusionad.base import Output, image_score
+from diffusionad.base import Mode, Model, Output, image_score
 from diffusionad.data.images import read_image
 from diffusionad.detector import Detector
 from toys.detectors import build_detector, describe_detector, read_config
@@ -294,6 +295,28 @@ def test_maps_of_another_shape_than_the_images_are_refused_with_the_kind(tiny_mo
     text = refusal(lambda: Detector(network, config).predict(images))
 
     assert text == "detector `diffusionad`: its mask_logits are of shape (5, 8, 24), expected (5, 16, 24)"
+
+
+class Steepest(Model):
+    """A model that looks at the gradient of its images, as guidance by a classifier does."""
+
+    needs_gradient = True
+    phases = ()
+    modes = MappingProxyType({"steepest": Mode(1, ())})
+
+    def infer(self, images, noise, mode):
+        asked = images.clone().requires_grad_()
+        asked.pow(3).sum().backward()
+        return Output(asked.grad.mean(dim=1))
+
+
+def test_a_model_may_compute_gradients_when_it_infers(images, tiny_model):
+    config = describe_detector(read_config(tiny_model), SIZE)
+
+    prediction = Detector(Steepest(config.model, SIZE), config).predict(images)
+
+    torch.testing.assert_close(prediction.mask_logits, 3 * images.square().mean(dim=1))
+    assert not prediction.mask_logits.requires_grad
 
 
 def test_very_sure_images_are_told_apart():

@@ -12,19 +12,18 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from diffusionad.model import DiffusionAD, ModelConfig
 from PIL import Image, ImageDraw
 from ruamel.yaml import YAML
 
 from diffusionad.data.manifest import manifest_digest, write_manifest
-from diffusionad.detector import Detector, DetectorConfig
 from pipelines.catalogue import find_categories
 from pipelines.digests import file_digest
 from pipelines.tracking import store
 from stages.evaluate.stage import EvaluationConfig, evaluate
 from stages.files import write_json
+from stages.params import detector_file
 from stages.paths import CategoryPaths
+from toys.detectors import TINY, build_detector
 from toys.once import make_once
 from toys.web import Web
 
@@ -72,25 +71,11 @@ EVALUATION = {
 
 
 def write_model(folder, seed, manifest="", category="disc"):
-    """A detector with random weights; the last layer of a fresh U-Net would be zero."""
-    section = (ROOT / "tests" / "diffusionad" / "tiny_model.json").read_text()
-    model = ModelConfig.model_validate_json(section)
-    config = DetectorConfig(
-        dataset="toy",
-        category=category,
-        manifest=manifest or manifest_digest(PATHS.manifest),
-        image_size=SIZE,
-        seed=0,
-        threshold=0.5,
-        model=model,
-    )
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
-        network = DiffusionAD(model, SIZE)
-        torch.nn.init.normal_(network.segmenter.last.weight, std=5.0)
+    """Write a detector with random weights."""
+    facts = {"dataset": "toy", "category": category, "manifest": manifest or manifest_digest(PATHS.manifest)}
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    Detector(network, config).save(folder)
+    build_detector(SIZE, weights_seed=seed, spread=5.0, **facts).save(folder)
 
 
 def evaluate_again():
@@ -153,9 +138,12 @@ def _make_template(folder):
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setenv("DVC_NO_ANALYTICS", "1")
         _write_data(np.random.default_rng(0))
-        category = {"dataset": PATHS.dataset, "category": PATHS.category}
+        category = {"dataset": PATHS.dataset, "category": PATHS.category, "detector": TINY["kind"]}
         content = {"categories": {"toy-disc": category}, "image": {"size": list(SIZE)}, "promotion": promotion}
         YAML().dump(content, Path("params.yaml"))
+        settings = detector_file(TINY["kind"])
+        settings.parent.mkdir(parents=True)
+        YAML().dump({name: value for name, value in TINY.items() if name != "kind"}, settings)
         stages = {name: {"foreach": {"toy-disc": {}}, "do": stage} for name, stage in PIPELINE.items()}
         YAML().dump({"stages": stages}, Path("dvc.yaml"))
         Path(".gitignore").write_text("/.local/\n/data/\n/models/\n/reports/\n")

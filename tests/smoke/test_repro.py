@@ -9,7 +9,10 @@ import time
 
 import pytest
 
+from toys.params import set_values
+
 MODEL = "models/plates/plate/model.safetensors"
+SETTINGS = "params/detectors/diffusionad.yaml"
 
 
 def digest(path):
@@ -77,6 +80,17 @@ def test_a_change_of_a_metric_evaluates_again_and_does_not_train_again(trained):
     assert "Running stage 'train@plates-plate'" not in output
 
 
+def test_the_settings_of_a_detector_train_again_only_the_categories_that_name_it(trained):
+    copy = trained.twin("settings")
+    set_values(copy.root / "params/detectors/patchcore.yaml", candidates=5)
+    assert "Data and pipelines are up to date." in copy.run("dvc", "status").stdout
+    set_values(copy.root / SETTINGS, guidance__scale=0.7)
+
+    changed = copy.run("dvc", "status", "--json").stdout
+
+    assert [name for name, what in json.loads(changed).items() if "changed deps" in str(what)] == ["train@plates-plate"]
+
+
 def test_a_killed_training_resumes_and_ends_in_the_same_bytes(synthesized):
     undisturbed, killed = synthesized(), synthesized()
     for checkout in (undisturbed, killed):
@@ -129,16 +143,22 @@ def test_two_processes_train_as_one_does_and_go_on_after_they_were_killed(synthe
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "line"),
+    ("file", "key", "value", "line"),
     [
-        ("training__stepz", 5, "params.yaml: unknown key `training.stepz`; expected one of"),
-        ("training__steps", "many", "params.yaml: `training.steps`: Input should be a valid integer, got 'many'"),
-        ("model__unet__norm_groups", 7, "norm_groups = 7 does not divide the 8 channels"),
+        ("params.yaml", "training__stepz", 5, "params.yaml: unknown key `training.stepz`; expected one of"),
+        (
+            "params.yaml",
+            "training__steps",
+            "many",
+            "params.yaml: `training.steps`: Input should be a valid integer, got 'many'",
+        ),
+        (SETTINGS, "unet__norm_groups", 7, "norm_groups = 7 does not divide the 8 channels"),
+        (SETTINGS, "unet__width", 7, f"{SETTINGS}: unknown key `unet.width`; expected one of"),
     ],
 )
-def test_a_wrong_setting_is_one_line_and_what_was_made_stays(trained, key, value, line):
+def test_a_wrong_setting_is_one_line_and_what_was_made_stays(trained, file, key, value, line):
     model = digest(trained.root / MODEL)
-    trained.change(**{key: value})
+    set_values(trained.root / file, **{key: value})
 
     done = trained.run(sys.executable, "-m", "stages.train", "plates-plate", check=False)
 

@@ -1,6 +1,7 @@
 import errno
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,14 @@ def test_anything_but_one_key_is_answered_with_the_usage(monkeypatch, argv):
     monkeypatch.setattr(sys, "argv", argv)
 
     with pytest.raises(SystemExit, match=r"usage: python -m .* KEY, where KEY is an entry of `categories`"):
+        command.run(raising(AssertionError))
+
+
+def test_an_unknown_detector_is_refused_by_the_first_stage_with_the_known_ones():
+    settings = "categories:\n  cells:\n    dataset: elpv\n    category: mono\n    detector: patchcor\n"
+    Path("params.yaml").write_text(settings)
+
+    with pytest.raises(SystemExit, match=r"\Aerror: there is no detector `patchcor`; expected one of .*patchcore"):
         command.run(raising(AssertionError))
 
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from diffusionad.base import Mode, Noise, NoiselessForm, Output
-from diffusionad.joint import (
+from diffusionad.detectors.joint import (
     JointConfig,
     JointModel,
     JointTraining,

@@ -11,10 +11,7 @@ from diffusionad.base import Mode, Noise, Output
 from diffusionad.detectors.diffusionad.adaptive import image_error, reconstruct_adaptively
 from diffusionad.detectors.diffusionad.form import GuidedForm
 from diffusionad.detectors.diffusionad.guidance import GuidanceConfig, Reconstruction, one_step, reconstruct
-from diffusionad.diffusion.process import q_sample
-from diffusionad.diffusion.samplers import ancestral, ddim, ddim_timesteps
-from diffusionad.diffusion.schedule import NoiseSchedule, ScheduleConfig
-from diffusionad.joint import (
+from diffusionad.detectors.joint import (
     JointConfig,
     JointModel,
     JointTraining,
@@ -22,6 +19,9 @@ from diffusionad.joint import (
     SegmentationLossConfig,
     segmentation_losses,
 )
+from diffusionad.diffusion.process import q_sample
+from diffusionad.diffusion.samplers import ancestral, ddim, ddim_timesteps
+from diffusionad.diffusion.schedule import NoiseSchedule, ScheduleConfig
 from diffusionad.networks.losses import normal_mse
 from diffusionad.networks.unet import UNet, UNetConfig
 

@@ -11,7 +11,13 @@ from pydantic import Field
 from torch import Tensor
 
 from diffusionad.base import Mode, Noise, NoiselessForm, Output
-from diffusionad.joint import JointConfig, JointModel, JointTraining, SegmentationLossConfig, segmentation_losses
+from diffusionad.detectors.joint import (
+    JointConfig,
+    JointModel,
+    JointTraining,
+    SegmentationLossConfig,
+    segmentation_losses,
+)
 from diffusionad.section import Section
 
 MODE = "segmentation"
@@ -32,7 +38,7 @@ class SegmentationConfig(JointConfig):
 
 
 class Segmentation(JointModel):
-    """The segmenter of `diffusionad.joint`, alone."""
+    """The segmenter of `diffusionad.detectors.joint`, alone."""
 
     config: SegmentationConfig
 

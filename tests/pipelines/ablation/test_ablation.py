@@ -1,59 +1,41 @@
 """An ablation of drawn plates, through real stages at sizes of seconds."""
 
-import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
-from ruamel.yaml import YAML
 
-from pipelines.ablation.plan import AblationConfig, plan
+from pipelines.ablation.plan import AblationConfig, with_values
 from pipelines.ablation.report import METRICS, tabulate, to_markdown, write_report
 from pipelines.ablation.run import Ablation, read_settings
 from pipelines.cli import main
-from stages.tools.settings import lay_over
+from stages.tools.settings import copy_settings, lay_over
+from toys.datasets import describe_dataset
+from toys.params import set_values
+from toys.plates import draw_category
 
 ROOT = Path(__file__).parents[3]
 SCRATCH = Path(".local", "ablation", "plates", "plate")
-FEW = {
-    "seeds": [0],
-    "walks": [],
-    "trainings": [],
-    "noise_scales": [2],
-    "guidance_scales": [2.0],
-    "t_s_ranges": [[200, 400]],
-    "local_exponents": [1.0],
-    "patchcore_size": None,
-}
-
-
-def plates(root):
-    """Grey plates in MVTec's layout; the bad ones have a dark hole."""
-    rng = np.random.default_rng(0)
-    for split, defect, count in (("train", "good", 14), ("test", "good", 4), ("test", "hole", 4)):
-        (root / split / defect).mkdir(parents=True)
-        for index in range(count):
-            pixels = rng.normal(150, 12, (40, 40)).clip(0, 255).astype(np.uint8)
-            if defect == "hole":
-                mask = np.zeros_like(pixels)
-                mask[10 : 20 + index, 8:18] = 255
-                pixels[mask > 0] //= 4
-                truth = root / "ground_truth" / defect
-                truth.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(mask).save(truth / f"{index:03}_mask.png")
-            Image.fromarray(pixels).save(root / split / defect / f"{index:03}.png")
+ROWS = [
+    {"name": "guided", "group": "mode", "detector": "diffusionad"},
+    {"name": "autoencoder", "group": "mode", "detector": "autoencoder"},
+    {"name": "one step", "group": "mode", "weights_of": "guided", "set": {"mode": "one_step"}},
+    {"name": "t = 2", "group": "noise", "weights_of": "guided", "set": {"mode": "one_step", "guidance.t_s": 2}},
+    {"name": "w = 2", "group": "guidance", "weights_of": "guided", "set": {"guidance.scale": 2.0}},
+    {"name": "by image", "group": "guidance", "weights_of": "guided", "set": {"guidance.t_s_range": [200, 400]}},
+    {"name": "by pixel", "group": "guidance", "weights_of": "guided", "set": {"guidance.local.exponent": 1.0}},
+    {"name": "segmentation", "group": "control", "detector": "segmentation"},
+    {"name": "input twice", "group": "control", "detector": "segmentation", "weights_of": "guided"},
+    {"name": "random weights", "group": "control", "weights_of": "guided", "untrained": True},
+    {"name": "patches", "group": "other methods", "detector": "patchcore", "image_size": [48, 48]},
+]
+CONTROLS = ["centre", "brightness", "picture_size"]
 
 
 def change(**values):
-    yaml = YAML()
-    params = yaml.load(Path("params.yaml"))
-    for name, value in values.items():
-        section, key = name.split("__")
-        params[section][key] = value
-    yaml.dump(params, Path("params.yaml"))
+    set_values(Path("params.yaml"), **values)
 
 
 def ablate(say=lambda _: None, scratch=SCRATCH):
@@ -62,27 +44,16 @@ def ablate(say=lambda _: None, scratch=SCRATCH):
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """A folder with params.yaml of the test profile and the plates, in which one ablation has run."""
+    """A folder with the settings of the test profile and the plates, in which one ablation has run."""
     root = tmp_path_factory.mktemp("project")
-    plates(root / "source" / "plate")
-    shutil.copy(ROOT / "params.yaml", root)
-    lay_over(ROOT / "params" / "test.yaml", root / "params.yaml")
+    draw_category(root / "source" / "plate")
+    lay_over(ROOT / "params" / "test.yaml", copy_settings(ROOT / "params.yaml", root))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         change(
-            ablation__seeds=[0],
-            datasets__plates={
-                "layout": "folder",
-                "sources": [{"url": str(root / "source"), "sha256": None}],
-                "mirror_names": ["plates"],
-                "terms": None,
-                "licence": "CC0",
-                "licence_url": "",
-                "non_commercial": False,
-                "foreground": "full",
-            },
+            ablation={"seeds": [0], "controls": CONTROLS, "rows": ROWS},
+            datasets__plates=describe_dataset("plates", root / "source"),
         )
-        change(**{f"ablation__{key}": value for key, value in FEW.items()})
         results = ablate()
     return root, results
 
@@ -98,40 +69,44 @@ def here(project, monkeypatch):
 
 
 def by_name(results):
-    return {result.row.name: result.figures for result in results}
+    return {result.name: result.figures for result in results}
 
 
 def test_every_row_of_the_plan_has_its_figures(project):
     root, results = project
-    rows = plan(AblationConfig.model_validate_json(json.dumps(FEW)))
 
-    assert [result.row for result in results] == rows
+    controls = [("control", name.replace("_", " ")) for name in CONTROLS]
+    assert [(result.group, result.name) for result in results] == [
+        *((row["group"], row["name"]) for row in ROWS),
+        *controls,
+    ]
     figures = by_name(results)
-    trained = [row.name for row in rows if row.trained != "none"]
-    assert all(0 <= figures[name]["pixel_ap_low"] <= figures[name]["pixel_ap"] for name in trained)
+    assert all(0 <= figures[row["name"]]["pixel_ap_low"] <= figures[row["name"]]["pixel_ap"] for row in ROWS)
     assert {path.name for path in (root / SCRATCH / "trained").iterdir()} == {
-        "norm_guided-seed0",
+        "guided-seed0",
         "autoencoder-seed0",
-        "identity-seed0",
+        "segmentation-seed0",
+        "patches-seed0",
     }
 
 
 def test_controls_without_a_network_know_what_one_number_tells(project):
     figures = by_name(project[1])
 
-    assert figures["none-as-centre"]["image_auroc"] == 0.5
-    assert figures["none-as-centre"]["pixel_auroc"] > 0.5  # the holes lie near the middle
-    assert figures["none-as-brightness"]["image_auroc"] == 1.0  # they are dark
-    assert figures["none-as-picture_size"]["image_auroc"] == 0.5
-    assert figures["none-as-brightness"]["pixel_ap"] is None
+    assert figures["centre"]["image_auroc"] == 0.5
+    assert figures["centre"]["pixel_auroc"] > 0.5  # the holes lie near the middle
+    assert figures["brightness"]["image_auroc"] == 1.0  # they are dark
+    assert figures["picture size"]["image_auroc"] == 0.5
+    assert figures["brightness"]["pixel_ap"] is None
 
 
 def test_variants_of_one_training_differ_in_what_they_see(project):
     figures = by_name(project[1])
-    ours = [name for name in figures if name.startswith("norm_guided-as-")]
+    ours = ["guided", *(row["name"] for row in ROWS if row.get("weights_of") == "guided" and "set" in row)]
 
     assert len({figures[name]["pixel_ap"] for name in ours}) > 1
-    assert figures["norm_guided-as-identity"]["pixel_ap"] != figures["identity-as-identity"]["pixel_ap"]
+    assert figures["input twice"]["pixel_ap"] != figures["segmentation"]["pixel_ap"]
+    assert figures["random weights"]["pixel_ap"] != figures["guided"]["pixel_ap"]
 
 
 def test_what_is_done_is_not_done_again(here, project):
@@ -165,24 +140,47 @@ def test_a_run_that_was_stopped_goes_on(here, project):
 
 def test_a_changed_setting_makes_the_rows_that_it_decides_again(here):
     shutil.copytree(SCRATCH, "copy", symlinks=True)  # what others find done stays done
-    change(ablation__guidance_scales=[3.0], evaluation__pictures=1)
+    stronger = {"name": "w = 3", "group": "guidance", "weights_of": "guided", "set": {"guidance.scale": 3.0}}
+    change(ablation__rows=[*ROWS, stronger], evaluation__pictures=1)
     lines = []
 
     results = ablate(lines.append, Path("copy"))
 
     assert not any("training" in line for line in lines)
     assert not any(line.endswith("done before") for line in lines)
-    assert "norm_guided-as-norm_guided-w3" in by_name(results)
+    assert "w = 3" in by_name(results)
 
 
-def test_a_noise_scale_beyond_the_last_timestep_is_refused_before_any_work(here):
-    change(ablation__noise_scales=[999])
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"set": {"guidance.t_s": 999}}, r"params.yaml: ablation row `late`: .*t_s < t_b < num_timesteps"),
+        ({"set": {"guidance.ts": 5}}, r"params.yaml: ablation row `late`: there is no `ts`; expected one of t_s, "),
+        ({"set": {"mode": "twice"}}, r"params.yaml: ablation row `late`: .*mode"),
+    ],
+)
+def test_a_row_that_is_no_model_is_refused_before_any_work(here, row, message):
+    change(ablation__rows=[*ROWS, {"name": "late", "group": "noise", "weights_of": "guided"} | row])
     lines = []
 
-    with pytest.raises(ValueError, match="t_s < t_b < num_timesteps"):
+    with pytest.raises(ValueError, match=message):
         ablate(lines.append)
 
     assert lines == []
+
+
+def test_the_rows_that_the_project_ships_are_models(monkeypatch):
+    class Begun(Exception):  # noqa: N818  # no error
+        pass
+
+    def begin(_):
+        raise Begun
+
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(Ablation, "_prepare_data", begin)
+
+    with pytest.raises(Begun):
+        Ablation(read_settings("elpv", None), "elpv", "mono", SCRATCH, print).run()
 
 
 def test_the_report_has_a_line_a_row_and_one_figure(project, tmp_path):
@@ -203,7 +201,7 @@ def test_the_command_prints_the_table_and_says_where_it_lies(here, capsys):
         main(["ablate", "--dataset", "plates", "--category", "plate", "--steps", "4"])
 
     assert left.value.code == 0
-    assert "| control | segmentation alone |" in capsys.readouterr().out
+    assert "| control | segmentation |" in capsys.readouterr().out
     assert (here / "reports" / "plates" / "plate" / "ablation" / "figure.png").is_file()
 
 
@@ -245,21 +243,23 @@ def test_figures_on_synthetic_defects_are_told_apart(project):
     assert [line[metric] for metric in METRICS] == [first.figures[metric] for metric in METRICS]
 
 
-def test_one_row_stands_once_though_two_tables_of_the_paper_have_it():
-    config = AblationConfig(
-        seeds=(0,),
-        walks=("ddim",),
-        trainings=("one_step",),
-        noise_scales=(50,),
-        guidance_scales=(0.5,),
-        t_s_ranges=((3, 5),),
-        local_exponents=(2.0,),
-        patchcore_size=(64, 64),
-    )
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        ({"name": "First!", "weights_of": "first"}, "two rows are called `First!`"),
+        ({"name": "second"}, "row `second` needs `detector`, the kind it trains, or `weights_of`"),
+        ({"name": "second", "detector": "diffusionad", "untrained": True}, "row `second` needs `detector`"),
+        ({"name": "second", "weights_of": "third"}, "no row above it that is trained is called `third`"),
+        ({"name": "second", "weights_of": "second"}, "no row above it that is trained is called `second`"),
+    ],
+)
+def test_rows_that_do_not_fit_together_are_refused(second, message):
+    first = {"name": "first", "group": "a", "detector": "diffusionad"}
 
-    names = [row.name for row in plan(config)]
+    with pytest.raises(ValueError, match=message):
+        AblationConfig.model_validate({"seeds": (0,), "controls": (), "rows": (first, {"group": "a"} | second)})
 
-    assert len(names) == len(set(names))
-    assert {"norm_guided-as-ddim", "one_step-as-norm_guided", "one_step-as-ddim", "patchcore-as-patchcore"} <= {*names}
-    assert {"norm_guided-as-one_step-t50", "norm_guided-as-norm_guided-w0.5"} <= {*names}
-    assert {"norm_guided-as-norm_guided-t3to5", "norm_guided-as-norm_guided-local2"} <= {*names}
+
+def test_a_value_that_leads_nowhere_is_refused():
+    with pytest.raises(ValueError, match="there is no `scale`; expected one of t_s"):
+        with_values({"guidance": {"t_s": 3}}, {"guidance.scale": 1.0})

@@ -29,7 +29,7 @@ def source(repository, tmp_path, workshop, monkeypatch):
         download={"mirror": None, "fetch": FETCH},
         datasets={"toy": describe_dataset("toy", folder)},
     )
-    for name in ("diffusionad/model.py", "stages/train/stage.py", "dvc.yaml"):
+    for name in ("diffusionad/detector.py", "stages/train/stage.py", "dvc.yaml"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text("1\n")
     workshop.commit()
@@ -70,7 +70,16 @@ def test_another_category_of_the_source_is_none_of_its_concern(seen, source):
     assert seen().differs(before) == ()
 
 
-@pytest.mark.parametrize("file", ["diffusionad/model.py", "stages/train/stage.py", "dvc.yaml", "params.yaml"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "diffusionad/detector.py",
+        "stages/train/stage.py",
+        "dvc.yaml",
+        "params.yaml",
+        "params/detectors/diffusionad.yaml",
+    ],
+)
 def test_committed_code_and_settings_are_seen_and_uncommitted_ones_are_not(seen, workshop, file):
     before = seen()
     Path(file).write_text(Path(file).read_text() + "# more\n")

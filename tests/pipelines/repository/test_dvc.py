@@ -9,6 +9,8 @@ import zc.lockfile
 
 from pipelines.errors import TransientError
 from pipelines.repository.dvc import reproduce_stage, stream_dvc
+from toys.datasets import describe_dataset
+from toys.params import set_values
 
 ROOT = Path(__file__).parents[3]
 STAGE_S = 600
@@ -28,7 +30,7 @@ stages:
 
 
 @pytest.fixture
-def checkout(tmp_path, monkeypatch, set_values):
+def checkout(tmp_path, monkeypatch):
     """Makes a repository whose only data set lies at an address, and whose stage `train` fails with a status."""
 
     def make(url="http://127.0.0.1:9/parts.zip", status=1):
@@ -36,19 +38,9 @@ def checkout(tmp_path, monkeypatch, set_values):
         monkeypatch.delenv("DATA_MIRROR", raising=False)
         params = tmp_path / "params.yaml"
         params.write_text((ROOT / "params.yaml").read_text())
-        dataset = {
-            "layout": "folder",
-            "sources": [{"url": url, "sha256": None}],
-            "mirror_names": ["parts"],
-            "terms": None,
-            "licence": "CC0",
-            "licence_url": "https://example.org",
-            "non_commercial": False,
-            "foreground": "full",
-        }
         set_values(
             params,
-            datasets__parts=dataset,
+            datasets__parts=describe_dataset("parts", url),
             categories={"parts-plate": {"dataset": "parts", "category": "plate"}},
             download__fetch__attempts=2,
             download__fetch__wait_s=0,

@@ -139,7 +139,9 @@ def test_it_runs_its_own_code_and_leaves_that_of_the_process_alone(served):
     assert sys.path == path
 
 
-@pytest.mark.parametrize("file", ["artifacts/disc/model.safetensors", "code/diffusionad/model.py", "serving_model.py"])
+@pytest.mark.parametrize(
+    "file", ["artifacts/disc/model.safetensors", "code/diffusionad/detectors/diffusionad/model.py", "serving_model.py"]
+)
 def test_any_change_of_the_artifact_changes_its_digest(served, file):
     before = artifact_digest(served)
 

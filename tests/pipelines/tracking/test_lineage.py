@@ -25,10 +25,11 @@ def test_an_edited_or_a_new_file_makes_the_tree_dirty(entry, file):
     assert lineage.collect(entry)["git.dirty"] == "true"
 
 
-def test_settings_change_their_digest(entry):
+@pytest.mark.parametrize("file", ["params.yaml", "params/detectors/diffusionad.yaml"])
+def test_settings_change_their_digest(entry, file):
     before = lineage.collect(entry)
 
-    with Path("params.yaml").open("a") as stream:
+    with Path(file).open("a") as stream:
         stream.write("# edited\n")
 
     after = lineage.collect(entry)

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.tracking.results import read_result, read_stage_settings
+from toys.detectors import TINY
 
 
 def test_the_same_files_give_the_same_key_and_other_figures_another(entry):
@@ -40,11 +41,16 @@ def test_settings_are_those_that_the_stages_ran_with(entry):
     Path("dvc.lock").write_text(
         "stages:\n"
         "  train@toy-disc:\n    params:\n      params.yaml:\n        training:\n          steps: 7\n"
+        "      params/detectors/diffusionad.yaml:\n        unet:\n          dropout: 0.5\n"
         "  train@toy-other:\n    params:\n      params.yaml:\n        training:\n          steps: 8\n"
     )
 
-    assert read_stage_settings(entry) == {"training.steps": "7"}
+    assert read_stage_settings(entry) == {"training.steps": "7", "detector.unet.dropout": "0.5"}
 
 
-def test_without_a_lock_settings_are_those_of_params_yaml(entry):
-    assert read_stage_settings(entry) == {"image.size": "[16, 16]"}
+def test_without_a_lock_settings_are_those_of_the_files(entry):
+    settings = read_stage_settings(entry)
+
+    assert settings["image.size"] == "[16, 16]"
+    assert settings["detector.unet.base_channels"] == str(TINY["unet"]["base_channels"])
+    assert {name for name in settings if not name.startswith("detector.")} == {"image.size"}

@@ -23,6 +23,7 @@ def test_a_run_holds_what_the_stages_left(client, entry):
 
     assert run.info.status == "FINISHED"
     assert run.data.params["image.size"] == "[16, 16]"
+    assert run.data.params["detector.mode"] == "norm_guided"
     assert run.data.tags["git.dirty"] == "false"
     assert (run.data.tags["licence"], run.data.tags["non_commercial"]) == ("CC0", "false")
     assert run.data.metrics["image_auroc"] == read_result(entry).metrics["image_auroc"]
@@ -40,6 +41,8 @@ def test_a_run_holds_what_the_stages_left(client, entry):
         "data/manifest.parquet",
         "lineage/dvc.lock",
         "lineage/environment.txt",
+        "lineage/params.yaml",
+        "lineage/diffusionad.yaml",
         "curves/roc.png",
         "curves/pr.png",
         "curves/pro.png",
@@ -50,6 +53,7 @@ def test_a_run_holds_what_the_stages_left(client, entry):
         "model/input_example.json",
         "model/artifacts/disc/model.safetensors",
         "model/code/diffusionad/detector.py",
+        "model/code/diffusionad/detectors/diffusionad/model.py",
     } <= set(names)
 
 

@@ -8,21 +8,34 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from diffusionad.model import DiffusionAD, ModelConfig
+from matplotlib.figure import Figure
 from PIL import Image
 
 from diffusionad.data.manifest import manifest_digest, write_manifest
-from diffusionad.detector import Detector, DetectorConfig
-from stages.benchmark.stage import BenchmarkConfig, benchmark, count_gmac, for_paradigms, read_test_images
+from diffusionad.detector import Detector
+from stages.benchmark.stage import BenchmarkConfig, benchmark, count_gmac, read_test_images
 from stages.benchmark.timing import Effort
 from stages.evaluate.figures import FiguresConfig
 from stages.evaluate.pictures import Gallery
 from stages.evaluate.stage import EvaluationConfig, evaluate
 from stages.paths import CategoryPaths
+from toys.detectors import TINY, build_detector, describe_detector, read_config
 from toys.manifest import fill
 from toys.pictures import mark
 
-MODEL = Path(__file__).parents[2] / "diffusionad" / "tiny_model.json"
+MODEL = TINY | {
+    "schedule": TINY["schedule"] | {"num_timesteps": 60},
+    "guidance": TINY["guidance"] | {"t_s": 12, "t_b": 16, "tau": 14},
+}
+PATCHCORE = {
+    "kind": "patchcore",
+    "backbone_levels": [1, 2],
+    "coreset_fraction": 0.2,
+    "candidates": 3,
+    "projection_dims": 16,
+    "smoothing_fraction": 0.0,
+    "top_k_fraction": 0.01,
+}
 CONFIG = EvaluationConfig(
     figures=FiguresConfig(fpr_limit=0.3, resamples=20, seed=0), curve_points=10, histogram_bins=4, pictures=2
 )
@@ -79,23 +92,20 @@ def evaluated(evaluated_category, tmp_path, monkeypatch):
 
 def write(paths, rows):
     write_manifest(fill(rows).assign(width=44, height=40), paths.manifest, {})
-    torch.manual_seed(0)
-    settings = json.loads(MODEL.read_text())
-    settings["schedule"]["num_timesteps"] = 60
-    settings["guidance"] |= {"t_s": 4, "t_b": 8, "tau": 6}
-    model = ModelConfig.model_validate_json(json.dumps(settings))
-    config = DetectorConfig(
-        dataset="toys",
-        category="noise",
-        manifest=manifest_digest(paths.manifest),
-        image_size=SIZE,
-        seed=0,
-        threshold=0.5,
-        model=model,
-    )
     paths.model.mkdir(parents=True, exist_ok=True)
-    Detector(DiffusionAD(model, SIZE), config).save(paths.model)
+    build_detector(SIZE, MODEL, manifest=manifest_digest(paths.manifest)).save(paths.model)
     return rows
+
+
+def fit_patchcore(paths):
+    """Replace the model of the category by one that makes no reconstructions."""
+    config = describe_detector(read_config(PATCHCORE), SIZE, manifest=manifest_digest(paths.manifest))
+    network = config.build().eval()
+    images = torch.rand(4, 3, *SIZE)
+    network.phases[0].fit([images], torch.Generator().manual_seed(0))
+    detector = Detector(network, config)
+    detector.calibrate(images)
+    detector.save(paths.model)
 
 
 def metrics(paths):
@@ -129,6 +139,37 @@ def test_the_page_has_pictures_of_every_test_image_and_outlines_of_every_mask(ev
     text = evaluated.page.read_text(encoding="utf-8")
     for score in pd.read_parquet(evaluated.scores)["score"]:
         assert repr(float(score)) in text
+
+
+def test_a_detector_without_reconstructions_has_pages_and_pictures_without_them(paths):
+    fit_patchcore(paths)
+
+    evaluate(CONFIG, paths=paths)
+
+    pictures = {file.name for file in paths.report.glob("*.webp") if "outline" not in file.name}
+    assert pictures == {f"0000{i}-{kind}.webp" for i in range(8) for kind in ("photograph", "0-map", "0-heat")}
+    page = paths.page.read_text(encoding="utf-8")
+    assert "<option" in page
+    assert 'value="reconstruction"' not in page
+    assert (metrics(paths)["image_auroc"], metrics(paths)["test_masks"]) != (None, 0)
+    assert "reconstruction" not in "".join(pd.read_parquet(paths.scores).columns)
+
+
+def test_an_overview_has_a_column_for_each_kind_of_picture(paths, monkeypatch):
+    columns, subplots = set(), Figure.subplots
+
+    def counted(self, nrows, ncols, **options):
+        columns.add(ncols)
+        return subplots(self, nrows, ncols, **options)
+
+    monkeypatch.setattr(Figure, "subplots", counted)
+    evaluate(CONFIG, paths=paths)
+    assert columns == {4}
+
+    columns.clear()
+    fit_patchcore(paths)
+    evaluate(CONFIG, paths=paths)
+    assert columns == {3}
 
 
 def test_two_evaluations_write_the_same_bytes(evaluated):
@@ -222,10 +263,10 @@ def test_the_benchmark_keeps_what_depends_on_the_machine_apart(paths):
     benchmark(config, paths=paths)
 
     cost = json.loads(paths.benchmark.read_bytes())["gmac_per_image"]
-    detectors = for_paradigms(Detector.load(paths.model))
-    again = count_gmac(detectors, read_test_images(detectors["norm_guided"], 1, paths))
+    detector = Detector.load(paths.model)
+    again = count_gmac(detector, read_test_images(detector, 1, paths))
     assert cost == {name: round(value, 4) for name, value in again.items()}
-    assert set(cost) == {"autoencoder", "one_step", "norm_guided", "ddim", "iterative"}
+    assert set(cost) == {"one_step", "norm_guided", "ddim", "iterative"}
     assert cost["one_step"] < cost["norm_guided"] < cost["iterative"]
     latency = json.loads(paths.latency.read_text())
     assert latency["calibration"][0]["gemm_gflops"] > 0
@@ -234,10 +275,12 @@ def test_the_benchmark_keeps_what_depends_on_the_machine_apart(paths):
         set(latency["predict"]["norm_guided"]) == {"torch-fp32", "onnx-fp32", "openvino-fp32"} == set(latency["memory"])
     )
     assert set(latency["predict"]["norm_guided"]["onnx-fp32"]) == {"batch_1_threads_1", "batch_2_threads_1"}
-    assert set(latency["predict"]["iterative"]) == {"torch-fp32"}
+    assert {name: set(cases) for name, cases in latency["predict"]["iterative"].items()} == {
+        "torch-fp32": {"batch_1_threads_1"}
+    }
     assert all(one["peak_memory_mib"] > 50 for one in latency["memory"].values())
     table = pd.read_csv(paths.latency_table)
-    assert len(table) == len(set(table["name"])) == 5 * 2 + 2
+    assert len(table) == len(set(table["name"])) == 3 * 2 + 1 + 2 * 2
     assert ((table["share_of_peak"] > 0) & (table["ms_p50"] <= table["ms_p95"])).all()
     with Image.open(paths.latency_figure) as figure:
         assert figure.width == 840
@@ -246,7 +289,7 @@ def test_the_benchmark_keeps_what_depends_on_the_machine_apart(paths):
 def test_a_walk_is_timed_by_torch_alone(paths):
     effort = Effort(threads=(1,), rounds=1, warmup=0, long_rounds=0, memory=False)
     file = paths.model / "model.json"
-    file.write_text(file.read_text().replace('"paradigm": "norm_guided"', '"paradigm": "ddim"'))
+    file.write_text(file.read_text().replace('"mode": "norm_guided"', '"mode": "ddim"'))
 
     benchmark(BenchmarkConfig(batch_sizes=(1,), stage=effort, bench=effort), paths=paths)
 

@@ -12,7 +12,7 @@ from diffusionad.data.manifest import write_manifest
 from diffusionad.synthesis.blend import SynthesisConfig, draw_anomaly
 from diffusionad.synthesis.draws import item_generator
 from diffusionad.synthesis.textures import Textures
-from stages.params import Category, ImageConfig
+from stages.params import Category
 from stages.paths import CategoryPaths
 from stages.synthesize import stage
 from stages.synthesize.stage import SyntheticSetsConfig, synthesize
@@ -194,8 +194,8 @@ def test_a_missing_foreground_leaves_the_last_good_set_in_place(paths):
 
 
 def test_the_command_line_reads_its_sections_and_writes_the_named_files(paths, monkeypatch):
-    sections = {"synthesis": CONFIG, "image": ImageConfig(size=SIZE)}
-    monkeypatch.setattr(stage, "read_section", lambda _, name: sections[name])
+    monkeypatch.setattr(stage, "read_section", lambda _, name: {"synthesis": CONFIG}[name])
+    monkeypatch.setattr(stage, "read_image_size", lambda key: {"noise": SIZE}[key])
     monkeypatch.setattr("stages.command.read_category", lambda _: Category(dataset="toys", category="noise"))
     monkeypatch.setattr(sys, "argv", ["synthesize", "noise"])
 

@@ -1,11 +1,11 @@
-import shutil
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
+from stages.params import detector_file
 from stages.tools.check import SECTIONS, faults
-from stages.tools.settings import lay_over
+from stages.tools.settings import copy_settings, lay_over
 from toys.params import set_values
 
 ROOT = Path(__file__).parents[3]
@@ -15,10 +15,10 @@ OTHERS = {"categories", "datasets", "ablation", "promotion", "orchestration"}
 
 @pytest.fixture
 def params(tmp_path):
-    """Makes a copy of params.yaml with values replaced, by dotted name."""
+    """Makes a copy of all settings, with values of params.yaml replaced, by dotted name."""
 
     def make(**values):
-        file = shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml")
+        file = copy_settings(ROOT / "params.yaml", tmp_path)
         set_values(file, **values)
         return file
 
@@ -29,10 +29,9 @@ def test_every_section_of_the_stages_is_checked(params):
     assert set(YAML(typ="safe").load(params())) == set(SECTIONS) | OTHERS
 
 
-@pytest.mark.parametrize("profile", ["test", "starter", "paper", "features", "parts", "patchcore"])
+@pytest.mark.parametrize("profile", ["test", "starter", "paper", "features", "parts"])
 def test_every_profile_is_sound(tmp_path, profile):
-    file = tmp_path / "params.yaml"
-    shutil.copy(ROOT / "params.yaml", file)
+    file = copy_settings(ROOT / "params.yaml", tmp_path)
     lay_over(ROOT / "params" / f"{profile}.yaml", file)
 
     assert list(faults(file)) == []
@@ -43,9 +42,27 @@ def test_every_profile_is_sound(tmp_path, profile):
     [
         ({"evaluation__pictures": "many"}, "`evaluation.pictures`: Input should be a valid integer"),
         ({"training__stepz": 5}, "unknown key `training.stepz`"),
-        ({"model__unet__norm_groups": 7}, "`model`: model.unet: norm_groups = 7 does not divide the 16 channels"),
-        ({"categories__tiles": {"dataset": "tile", "category": "all"}}, "no `tile` in `datasets`; it holds elpv,"),
+        ({"categories__elpv-mono__dataset": "tile"}, "no `tile` in `datasets`; it holds elpv,"),
         ({"categories__tiles": {"dataset": "elpv"}}, "`categories.tiles.category` is missing; add it"),
+        (
+            {"categories__tiles": {"dataset": "elpv", "category": "all"}},
+            "`categories.tiles.detector` is missing; name a kind",
+        ),
+        (
+            {"categories__tiles": {"dataset": "elpv", "category": "all", "detector": "patchwork"}},
+            "there is no detector `patchwork`; expected one of autoencoder, diffusionad, patchcore, segmentation",
+        ),
+        (
+            {
+                "categories__tiles": {
+                    "dataset": "elpv",
+                    "category": "all",
+                    "detector": "autoencoder",
+                    "image_size": [90, 90],
+                }
+            },
+            "params/detectors/autoencoder.yaml: for `categories.tiles`: `autoencoder` halves an image down to",
+        ),
     ],
 )
 def test_a_fault_is_a_line_that_names_its_place(params, values, line):
@@ -53,6 +70,35 @@ def test_a_fault_is_a_line_that_names_its_place(params, values, line):
 
     assert line in found
     assert "\n" not in found
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        (
+            {"unet__norm_groups": 7},
+            "diffusionad.yaml: for `categories.elpv-mono`: `unet`: norm_groups = 7 does not divide",
+        ),
+        ({"guidance__t_s": "late"}, "diffusionad.yaml: `guidance.t_s`: Input should be a valid integer"),
+        ({"unet__width": 3}, "diffusionad.yaml: unknown key `unet.width`"),
+    ],
+)
+def test_a_fault_in_the_settings_of_a_detector_is_a_line_that_names_their_file(params, values, line):
+    file = params()
+    set_values(detector_file("diffusionad", file), **values)
+
+    (found,) = faults(file)
+
+    assert str(file.parent / "params" / "detectors" / line) in found
+    assert "\n" not in found
+
+
+def test_a_detector_without_settings_is_a_line_that_names_their_file(params):
+    file = params()
+    missing = detector_file("diffusionad", file)
+    missing.unlink()
+
+    assert list(faults(file)) == [f"{missing}: not found; the settings of detector `diffusionad` stand there"]
 
 
 def test_all_faults_are_named_at_once(params):

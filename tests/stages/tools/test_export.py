@@ -7,19 +7,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from diffusionad.model import DiffusionAD, ModelConfig
 from PIL import Image
 
 from diffusionad.data.manifest import manifest_digest, write_manifest
-from diffusionad.detector import Detector, DetectorConfig
-from diffusionad.runtime import parity
+from diffusionad.deployment import parity
+from diffusionad.detector import Detector
 from pipelines.serving.export import export as command
 from stages.paths import CategoryPaths
+from toys.detectors import build_detector
 from toys.manifest import fill
 
 pytest.importorskip("onnxruntime")
 
-MODEL = Path(__file__).parents[2] / "diffusionad" / "tiny_model.json"
 PARAMS = Path(__file__).parents[3] / "params.yaml"
 SIZE = (32, 32)
 
@@ -47,22 +46,8 @@ def paths(tmp_path, monkeypatch):
 
 
 def train(paths, seed):
-    model = ModelConfig.model_validate_json(MODEL.read_text())
-    config = DetectorConfig(
-        dataset="toys",
-        category="noise",
-        manifest=manifest_digest(paths.manifest),
-        image_size=SIZE,
-        seed=0,
-        threshold=0.5,
-        model=model,
-    )
-    with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
-        network = DiffusionAD(model, SIZE)
-        torch.nn.init.normal_(network.reconstructor.last[-1].weight, std=0.05)
     paths.model.mkdir(parents=True, exist_ok=True)
-    Detector(network, config).save(paths.model)
+    build_detector(SIZE, weights_seed=seed, manifest=manifest_digest(paths.manifest)).save(paths.model)
 
 
 def export(paths, runtime="onnx", precision="fp32"):

@@ -46,6 +46,15 @@ def test_half_of_a_batch_is_normal_and_the_rest_differs_only_inside_its_mask(poo
             assert any(torch.equal(normal[outside], image[outside]) for normal in normals)
 
 
+def test_a_batch_of_a_phase_on_normal_images_holds_no_anomaly(pool, settings):
+    normals = torch.from_numpy(pool.images).permute(0, 3, 1, 2)
+
+    for batch in batches(pool, *settings, SIZE, 0, mixed=False):
+        assert batch.is_normal.tolist() == [True] * 4
+        assert not batch.mask.any()
+        assert all(any(torch.equal(normal, image) for normal in normals) for image in batch.images)
+
+
 def test_a_batch_depends_on_its_step_and_not_on_where_training_began(pool, settings):
     whole, resumed = list(batches(pool, *settings, SIZE, 0)), list(batches(pool, *settings, SIZE, 2))
 

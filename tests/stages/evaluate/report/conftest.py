@@ -41,6 +41,7 @@ def answer(title, labels, scores, threshold, masks):
         },
         histogram=score_histogram(labels, scores, 10),
         lineage={"weights": f"of {title}", "data set": "toys"},
+        reconstructs=True,
     )
 
 

@@ -18,7 +18,8 @@ POINTS = Curve(np.asarray([0.0, 1.0]), np.asarray([0.0, 1.0]))
 
 def answer(title, scores, figures=None):
     curves = dict.fromkeys(("roc", "pr", "pro"), POINTS)
-    return Answer(title, 0.5, scores, figures or {}, curves, score_histogram(LABELS, scores, 4), {"weights": title})
+    histogram = score_histogram(LABELS, scores, 4)
+    return Answer(title, 0.5, scores, figures or {}, curves, histogram, {"weights": title}, reconstructs=True)
 
 
 @pytest.fixture

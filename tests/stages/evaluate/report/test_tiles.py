@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from stages.evaluate.report.page import PLOTLY
-from stages.evaluate.report.tiles import SIDE_PX, draw_answers, draw_photographs
+from stages.evaluate.report.tiles import SIDE_PX, draw_answers, draw_photographs, has_reconstructions
 
 
 def read(path):
@@ -56,6 +56,16 @@ def test_heat_is_transparent_below_three_quarters_of_the_threshold(tmp_path):
     assert opacity[:, :7].max() == 0
     assert opacity[:, 9:].min() > 150
     assert read(tmp_path / "00000-1-map.webp")[8, 12, :3].sum() > read(tmp_path / "00000-1-map.webp")[8, 2, :3].sum()
+
+
+def test_only_what_a_model_makes_is_drawn_of_it(tmp_path):
+    maps = np.zeros((1, 16, 16), np.float32)
+
+    draw_answers(tmp_path, 0, 0, np.zeros((1, 3, 16, 16), np.float32), maps, 0.5)
+    draw_answers(tmp_path, 0, 1, None, maps, 0.5)
+
+    assert [has_reconstructions(tmp_path, model) for model in (0, 1)] == [True, False]
+    assert {file.name for file in tmp_path.glob("00000-1-*")} == {"00000-1-map.webp", "00000-1-heat.webp"}
 
 
 def test_two_thousand_noisy_images_with_their_answers_stay_below_60_mb(tmp_path, noisy):

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from diffusionad.ranges import LevelRange, PositiveRange, Range, UnitRange, evenly_spaced
+from diffusionad.data.ranges import LevelRange, PositiveRange, Range, UnitRange, evenly_spaced
 
 
 @pytest.mark.parametrize(
