@@ -22,7 +22,7 @@ SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
 class Level(NamedTuple):
-    """Blocks of equal width; the first of them may halve the resolution."""
+    """A level of the network: blocks of equal width, the first of which may halve the resolution."""
 
     blocks: int
     kernel: int

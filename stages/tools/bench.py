@@ -1,4 +1,4 @@
-"""All times of a trained model, in minutes: `make bench`, or `python -m stages.tools.bench KEY`.
+"""Measure all times of a trained model, which takes minutes: `make bench`, or `python -m stages.tools.bench KEY`.
 
 Exports the model for each installed runtime and each precision, then times all exports that pass their check; the
 longer table replaces the one of DVC's stage `benchmark`.

@@ -1,4 +1,4 @@
-"""The table of docs/performance.md, measured again: `python -m stages.tools.claims KEY`, or `make claims`.
+"""Measure the table of docs/performance.md again: `python -m stages.tools.claims KEY`, or `make claims`.
 
 Most claims are ratios of calls that run in turns in one process, by processor time, so that a busy machine changes them
 little. With one thread (OMP_NUM_THREADS=1) that is the time on a quiet machine. Each claim names what is measured and
@@ -98,7 +98,7 @@ def paper(_paths: CategoryPaths) -> list[Claim]:
 def gpu(_paths: CategoryPaths) -> list[Claim]:
     """The paper's architecture on a GPU, by wall time: batches and training (images/s), many passes (ratios)."""
     if not torch.cuda.is_available():
-        raise ValueError("CLAIMS: torch finds no GPU here, which part `gpu` is about; leave it out")
+        raise ValueError("CLAIMS: torch finds no GPU here, and part `gpu` needs one; leave it out")
     with tempfile.TemporaryDirectory() as place:
         model = _of_the_paper(Path(place)).cuda().eval()
         training = read_section(TrainingConfig, "training", _settings_of_the_paper(Path(place)))

@@ -1,4 +1,4 @@
-"""A trained model as a file for ONNX Runtime or OpenVINO; `diffusionad export` calls it, DVC does not.
+"""Write a trained model as a file for ONNX Runtime or OpenVINO; `diffusionad export` calls this, DVC does not.
 
 An export is kept only if it agrees with torch: its maps and its image AUROC are compared on the validation set, never
 on test data. A refused export leaves the last good one of its variant in place.

@@ -231,7 +231,7 @@ class DiffusionAD(JointModel):
 
     def _adaptively(self, x_0: Tensor, noise: Noise) -> Tensor:
         guidance = self.config.guidance
-        # The key of the noise names a draw; with one t_s for all it is also the timestep.
+        # A key only names a draw of noise; where all images have one t_s, it is also the timestep.
         epsilon_s, epsilon_b = noise(guidance.t_s), noise(guidance.t_b)
         return reconstruct_adaptively(
             self.denoise, self.schedule, guidance, self.normal_error_range, x_0, epsilon_s, epsilon_b

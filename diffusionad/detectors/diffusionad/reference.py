@@ -108,7 +108,7 @@ def _first_line(error: Exception) -> str:
 
 
 def unet_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """State dict of our UNet from that of the authors' U-Net.
+    """Return the state dict of our UNet from that of the authors' U-Net.
 
     Example:
         >>> list(unet_state({"down.1.0.in_layers.2.weight": Tensor()}))
@@ -118,7 +118,7 @@ def unet_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def segmenter_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """State dict of our Segmenter from that of the authors' segmentation network.
+    """Return the state dict of our Segmenter from that of the authors' segmentation network.
 
     Example:
         >>> list(segmenter_state({"encoder_segment.block1.0.weight": Tensor()}))
