@@ -1,4 +1,4 @@
-# One vocabulary for people, hooks and CI. Every target sets up what it needs first.
+# The same targets for people, hooks and CI. Every target first sets up what it needs.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
@@ -40,7 +40,7 @@ ui: setup  ## MLflow on the runs and versions of this checkout, at http://127.0.
 serve: setup  ## the flows with the schedules of params.yaml, until stopped; Prefect at http://127.0.0.1:4200
 	$(BIN)/diffusionad serve
 
-docs: setup-dev  ## the pages of docs/, into .local/site; they open without a server
+docs: setup-dev  ## build the pages of docs/ into .local/site; they open without a server
 	$(BIN)/mkdocs build --strict
 
 bench: setup-dev  ## export the starter model to every runtime and time them all: minutes

@@ -1,4 +1,4 @@
-"""What a detector is: the one interface between a method and everything around it.
+"""The interface of a detector, between a method and everything around it.
 
 A kind of detector is one folder, `diffusionad/detectors/KIND/`, whose module `model` has two names:
 
@@ -14,8 +14,8 @@ A kind of detector is one folder, `diffusionad/detectors/KIND/`, whose module `m
 
     CONFIG, MODEL = Config, Mine
 
-Nobody outside that folder names the kind or asks which one it has: what a model cannot do it says itself (no `form`, no
-reconstruction).
+No code outside that folder names the kind or asks which kind a model is of: the model says itself what it cannot do (no
+`form`, no reconstruction).
 """
 
 import copy
@@ -39,7 +39,7 @@ class ModelConfig(Section):
 
 
 class Output(NamedTuple):
-    """What a model says of B images."""
+    """The output of a model for B images."""
 
     mask_logits: Tensor
     """(B, H, W); above 0 means more likely anomalous than not."""
@@ -49,7 +49,7 @@ class Output(NamedTuple):
     """(B,): score of the image before the sigmoid; None where it is the mean of the highest pixels."""
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "Output":
-        """Change each part that there is."""
+        """Apply `change` to each part that is not None."""
         return Output(change(self.mask_logits), *(None if part is None else change(part) for part in self[1:]))
 
 
@@ -57,9 +57,10 @@ class Mode(NamedTuple):
     """One way to infer."""
 
     passes: int
-    """How often the largest network runs for an image."""
+    """Passes of the largest network per image."""
     noise_keys: tuple[int, ...] | None
-    """Keys of the noise it asks for, known before it sees an image; None where it walks, and so is not exported."""
+    """Keys of the noise that it needs. None where they depend on the image or the mode takes many random steps; such a
+    mode cannot be exported."""
 
 
 class Noise(Protocol):
@@ -69,7 +70,7 @@ class Noise(Protocol):
         """Standard normal noise of the shape of the images, on their device; drawn anew for each key."""
 
     def generators(self, key: int) -> list[torch.Generator]:
-        """One generator per image, on the CPU, for other noise than a normal one."""
+        """One generator per image, on the CPU, for noise that is not normally distributed."""
 
 
 class Group(NamedTuple):
@@ -80,7 +81,7 @@ class Group(NamedTuple):
 
 
 class Phase(ABC):
-    """Something to be learned. Most kinds have one phase; a latent diffusion has two."""
+    """One part of the training. Most kinds have one phase; a latent diffusion has two."""
 
     name: ClassVar[str]
 
@@ -92,29 +93,29 @@ class Stepwise(Phase):
     """Whether all images of a batch are normal, or half of them hold a synthetic anomaly."""
 
     def prepare(self) -> None:  # most have nothing to load
-        """Load what training starts from.
+        """Load the weights that training starts from.
 
         Raises:
-            ValueError: If it is not installed.
+            ValueError: If they are not installed.
         """
 
     @abstractmethod
     def groups(self) -> dict[str, Group]:
-        """All that is learned, by name."""
+        """All parameters that are learned, by the name of their group."""
 
     @abstractmethod
     def draw(self, batch: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """All randomness of one step but dropout: tensors whose first dimension is the batch."""
+        """Draw all randomness of one step except dropout: tensors whose first dimension is the batch."""
 
     @abstractmethod
     def loss(self, images: Tensor, mask: Tensor, is_normal: Tensor, draws: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Scalars by name; `total` is minimised, the others are told.
+        """Compute scalars by name; `total` is minimised, the others are logged.
 
         Args:
-            images: In [0, 1], shape (B, 3, H, W).
-            mask: {0, 1}, float32, shape (B, 1, H, W).
-            is_normal: Which images hold no anomaly, shape (B,), bool, on the CPU.
-            draws: What `draw` gave for these images, on the CPU.
+            images: Images in [0, 1], shape (B, 3, H, W).
+            mask: Ground truth {0, 1}, float32, shape (B, 1, H, W).
+            is_normal: Whether each image holds no anomaly, bool, shape (B,), on the CPU.
+            draws: Result of `draw` for these images, on the CPU.
         """
 
 
@@ -126,19 +127,19 @@ class Once(Phase):
         """Learn from batches of normal images in [0, 1], shape (B, 3, H, W) each.
 
         Raises:
-            ValueError: If something that it starts from is not installed.
+            ValueError: If weights that it starts from are not installed.
         """
 
 
 class Model(nn.Module, ABC):
-    """A detector's networks, and how they learn and infer.
+    """The networks of a detector, and how they learn and infer.
 
     Args:
-        config: The settings of its kind.
+        config: Settings of the kind.
         image_size: (height, width) in pixels.
 
     Raises:
-        ValueError: If no such network can be built.
+        ValueError: If the networks cannot be built from these settings at this size.
     """
 
     needs_gradient: ClassVar[bool] = False
@@ -151,23 +152,23 @@ class Model(nn.Module, ABC):
     @property
     @abstractmethod
     def phases(self) -> Sequence[Phase]:
-        """What is learned, in order. The model that is kept is chosen in the last one."""
+        """The phases of training, in order. The model that is kept is chosen in the last one."""
 
     @property
     @abstractmethod
     def modes(self) -> Mapping[str, Mode]:
-        """Ways to infer by name; the first is the model's own."""
+        """Ways to infer, by name; the first is the model's own."""
 
     @abstractmethod
     def infer(self, images: Tensor, noise: Noise, mode: str) -> Output:
-        """Look at images in [0, 1], shape (B, 3, H, W), on the device of the model, in evaluation mode."""
+        """Judge images in [0, 1], shape (B, 3, H, W), on the device of the model, which is in evaluation mode."""
 
-    def form(self, mode: str) -> "Form | None":  # noqa: ARG002  # of those that have one
+    def form(self, mode: str) -> "Form | None":  # noqa: ARG002  # for the models that have a form
         """The mode as one function; None where only `infer` can run it."""
         return None
 
-    def calibrate(self, batches: Iterable[tuple[Tensor, Noise]]) -> None:  # most have nothing to know
-        """Learn what must be known of normal images that were held out of training: batches with their noise."""
+    def calibrate(self, batches: Iterable[tuple[Tensor, Noise]]) -> None:  # most need nothing
+        """Measure normal images that were held out of training, given as batches with their noise."""
 
     @property
     def parts(self) -> dict[str, int]:
@@ -176,10 +177,10 @@ class Model(nn.Module, ABC):
 
 
 class Form(nn.Module, ABC):
-    """A model in one mode as a function of images and noise: what is exported and timed.
+    """A model in one mode, as a function of images and noise; it is what is exported and timed.
 
-    `forward(images, noise)` takes images in [0, 1], shape (B, 3, H, W), and standard normal noise, one for each of
-    `noise_keys`, shape (levels, B, 3, H, W); it returns an Output.
+    `forward(images, noise)` takes images in [0, 1], shape (B, 3, H, W), and standard normal noise, one
+    level per key in `noise_keys`, shape (levels, B, 3, H, W); it returns an Output.
     """
 
     def __init__(self, model: "Model", noise_keys: tuple[int, ...]) -> None:
@@ -189,15 +190,15 @@ class Form(nn.Module, ABC):
 
     @abstractmethod
     def in_bf16(self) -> "Form":
-        """A copy whose networks hold bf16 numbers; what it takes and returns stays float32."""
+        """A copy whose networks compute in bf16; inputs and outputs stay float32."""
 
 
 class NoiselessForm(Form):
     """The form of a model whose `infer` takes no noise and has no branch that depends on the image.
 
     Args:
-        model: In evaluation mode; its weights are shared, except those that are folded.
-        mode: One of its modes, with no noise keys.
+        model: A model in evaluation mode; its weights are shared, except those that are folded.
+        mode: One of the modes of the model, without noise keys.
     """
 
     def __init__(self, model: "Model", mode: str) -> None:
@@ -205,7 +206,7 @@ class NoiselessForm(Form):
         self.model, self.mode = folded(model), mode
 
     def forward(self, images: Tensor, _noise: Tensor) -> Output:
-        """Infer; the noise has no level."""
+        """Infer from images (B, 3, H, W); the noise has shape (0, B, 3, H, W)."""
         like = next(self.model.parameters())
         output = self.model.infer(images.to(like), _NO_NOISE, self.mode)
         return output.map(lambda part: part.to(images))
@@ -229,13 +230,15 @@ _NO_NOISE = _NoNoise()
 
 
 def image_score(output: Output, top_k_fraction: float) -> Tensor:
-    """How anomalous images are, float64 in [0, 1], shape (B,): the mean of the highest pixels (section IV-E).
+    """Compute the anomaly score of each image, float64 in [0, 1], shape (B,): the mean of the highest pixels.
+
+    Section IV-E of DiffusionAD (arXiv:2303.08730).
 
     Args:
-        output: With mask logits of shape (B, H, W); an image logit takes the place of the mean.
-        top_k_fraction: Share of the pixels that count; at least one does. The paper takes 50 of 256 x 256.
+        output: Output of a model; where it has image logits, they take the place of the mean.
+        top_k_fraction: Share of the pixels that count, at least one pixel. The paper takes 50 of 256 x 256.
     """
-    # float64: in float32 the sigmoid of a sure pixel is 1, and sure images could not be told apart.
+    # float64: in float32 the sigmoid of a large logit rounds to 1, and clearly anomalous images could not be ranked.
     if output.image_logit is not None:
         return torch.sigmoid(output.image_logit.double())
     pixels = output.mask_logits.flatten(1)

@@ -31,7 +31,7 @@ TORCH = Variant("torch", "fp32")
 
 
 def _of_its_kind(model: Any) -> Any:  # noqa: ANN401  # JSON, or the config itself
-    """Read the settings of a model by the class of its kind."""
+    """Read the settings of a model with the class of its kind."""
     if not isinstance(model, dict):
         return model
     try:
@@ -41,13 +41,13 @@ def _of_its_kind(model: Any) -> Any:  # noqa: ANN401  # JSON, or the config itse
 
 
 class DetectorConfig(Section):
-    """All that a checkpoint knows beside its weights (model.json)."""
+    """What a checkpoint holds beside its weights: model.json."""
 
     dataset: str
     category: str
     manifest: str = Field(description="SHA-256 of the manifest it was trained on")
-    image_size: tuple[int, int] = Field(description="(height, width) in pixels to which images are brought")
-    seed: int = Field(ge=0, description="of the inference noise")
+    image_size: tuple[int, int] = Field(description="(height, width) in pixels to which images are resized")
+    seed: int = Field(ge=0, description="seed of the inference noise")
     threshold: float = Field(description="images whose score reaches it are anomalous; calibrated on validation images")
     model: Annotated[SerializeAsAny[ModelConfig], BeforeValidator(_of_its_kind)]
 
@@ -57,31 +57,31 @@ class DetectorConfig(Section):
 
 
 class Prediction(NamedTuple):
-    """What a detector says of B images; all tensors are on the CPU."""
+    """The verdict of a detector on B images; all tensors are on the CPU."""
 
     image_score: Tensor
     """(B,), float64, in [0, 1]; higher is more anomalous. Most kinds take the mean of the map's highest pixels."""
     anomaly_map: Tensor
     """(B, H, W), float32, in [0, 1], at the size of the model's input."""
     mask_logits: Tensor
-    """(B, H, W), float32: the anomaly map before the sigmoid, which ranks pixels where the map has become 1."""
+    """(B, H, W), float32: the anomaly map before the sigmoid. It ranks pixels even where the map is rounded to 1."""
     reconstruction: Tensor | None
     """(B, 3, H, W), float32, in [0, 1]: the images as they would be without an anomaly; None where none is made."""
     is_anomalous: Tensor
-    """(B,), bool: the score reaches the calibrated threshold."""
+    """(B,), bool: whether the score reaches the calibrated threshold."""
 
 
 class LargePrediction(NamedTuple):
-    """What a detector says of one image larger than its input, tile by tile."""
+    """The verdict of a detector on one image larger than its input, tile by tile."""
 
     image_score: float
-    """The highest score of a tile: the threshold belongs to images of the size of a tile."""
+    """The highest score of a tile: the threshold was calibrated on images of the size of a tile."""
     anomaly_map: Tensor
     """(H, W), float32, in [0, 1], at the size of the image."""
     tile_scores: Tensor
     """(rows, columns), float64."""
     is_anomalous: bool
-    """Some tile reaches the threshold. Of n tiles, a normal image has n chances to."""
+    """Whether some tile reaches the threshold. A normal image of n tiles has n chances of a false alarm."""
 
 
 class Detector:
@@ -104,8 +104,8 @@ class Detector:
         self._device = torch.device(device)
         self._model = model.to(self._device).eval()
         lay_out(self._model, self._device)
-        self._own = next(iter(self._model.modes))
-        self._engines: dict[str, Engine | None] = {} if engine is None else {self._own: engine}
+        self._own_mode = next(iter(self._model.modes))
+        self._engines: dict[str, Engine | None] = {} if engine is None else {self._own_mode: engine}
 
     @classmethod
     def load(
@@ -119,15 +119,15 @@ class Detector:
         """Read model.json and model.safetensors; nothing in them is executed.
 
         Args:
-            folder: As `save` wrote it, or as `diffusionad export` did.
-            device: Where the networks run by torch; ONNX Runtime and OpenVINO run on the CPU.
-            runtime: torch, onnx or openvino; auto takes the fastest export of the folder as measured on this machine
-                when it was exported, or torch where none is faster.
-            precision: fp32, bf16 or int8; auto chooses it too.
+            folder: Folder that `save` or `diffusionad export` wrote.
+            device: Device of the networks in torch; ONNX Runtime and OpenVINO run on the CPU.
+            runtime: torch, onnx or openvino. auto takes the export of the folder that was the fastest when it was made
+                on this machine, or torch where none was faster.
+            precision: fp32, bf16 or int8; chosen by auto too.
 
         Raises:
-            ValueError: If a file is missing or is not what it should be, a runtime is not installed, or there is no
-                such export of this model; names it.
+            ValueError: If a file is missing or damaged, a runtime is not installed, or there is no such export of this
+                model; the message names it.
         """
         detector = cls._load_weights(Path(folder), device)
         if runtime == "torch":
@@ -177,22 +177,22 @@ class Detector:
             self.config.model_copy(update={"threshold": threshold}),
             self._device,
             variant=self.variant,
-            engine=self._engines.get(self._own),
+            engine=self._engines.get(self._own_mode),
         )
 
     def predict(self, images: Images, *, mode: str | None = None, batch_size: int = 16) -> Prediction:
         """Score images and mark their anomalous pixels.
 
         Args:
-            images: A float tensor (B, 3, H, W) in [0, 1] at any size, or paths and PIL images.
-            mode: One of `modes`; the model's own without it.
+            images: A float tensor (B, 3, H, W) in [0, 1] of any size, or paths and PIL images.
+            mode: One of `modes`; the model's own by default.
             batch_size: Images that go through the networks together.
 
         Raises:
             ValueError: If there is no image, a file is not an image, a tensor has another shape, type or range, or the
                 model has no such mode.
         """
-        mode = mode or self._own
+        mode = mode or self._own_mode
         if mode not in self.modes:
             raise ValueError(f"this model infers as {', '.join(self.modes)}; it cannot infer as {mode}")
         parts = [self._predict_batch(batch, mode) for batch in batches(images, self.config.image_size, batch_size)]
@@ -210,12 +210,12 @@ class Detector:
     def predict_large(self, image: str | Path | Image.Image, *, overlap: int, batch_size: int = 16) -> LargePrediction:
         """Score an image larger than the model's input at its own size, tile by tile.
 
-        For a model trained on crops at the scale of the image. Beside the image, the memory needed is that of one map
-        and of a batch of tiles.
+        For a model that was trained on crops at the scale of the image. Beside the image, one map and one batch of
+        tiles are in memory.
 
         Args:
             image: A path or a PIL image, at least of the model's size.
-            overlap: Pixels that neighbouring tiles share at least; they are blended there.
+            overlap: Smallest number of pixels that neighbouring tiles share; they are blended there.
             batch_size: Tiles that go through the networks together.
 
         Raises:
@@ -233,10 +233,10 @@ class Detector:
         return LargePrediction(score, torch.sigmoid(mosaic.whole()), tile_scores, score >= self.config.threshold)
 
     def calibrate(self, images: Tensor, *, batch_size: int = 16) -> None:
-        """Let the model learn what it must know of normal images that it was not trained on.
+        """Calibrate the model on normal images that it was not trained on.
 
         Args:
-            images: In [0, 1], shape (B, 3, H, W), at the size of the model's input.
+            images: Images in [0, 1], shape (B, 3, H, W), at the size of the model's input.
             batch_size: Images that go through the networks together.
         """
         with torch.inference_mode(not self._model.needs_gradient):
@@ -247,18 +247,18 @@ class Detector:
         return Detector(self._model, self.config, self._device, variant=variant, engine=engine)
 
     def form(self) -> Form:
-        """The model's own mode as one function, for an export.
+        """Return the model's own mode as one function, for an export.
 
         Raises:
-            ValueError: If it has no such form.
+            ValueError: If the mode has no such form.
         """
-        form = self._model.form(self._own)
+        form = self._model.form(self._own_mode)
         if form is not None:
             return form
-        mode = self.modes[self._own]
+        mode = self.modes[self._own_mode]
         what = f"a `{self.config.model.kind}` has no such form"
         if mode.noise_keys is None:
-            what = f"mode `{self._own}` ({mode.passes} passes) chooses its noise when it sees the image"
+            what = f"mode `{self._own_mode}` ({mode.passes} passes) chooses its noise when it sees the image"
         raise ValueError(f"{what}, so only torch runs this model")
 
     def noise(self, images: Tensor, keys: Sequence[int]) -> Tensor:
@@ -282,10 +282,10 @@ class Detector:
         return self._model.modes
 
     def read(self, images: Sequence[str | Path | Image.Image]) -> Tensor:
-        """Bring paths and PIL images to what the model takes: (B, 3, H, W), float32 in [0, 1].
+        """Read paths and PIL images at the size of the model's input: (B, 3, H, W), float32 in [0, 1].
 
         Raises:
-            ValueError: If something is neither, or not a readable image.
+            ValueError: If an item is neither a path nor a PIL image, or cannot be read.
         """
         return read(images, self.config.image_size)
 
@@ -308,7 +308,7 @@ class Detector:
         return output.map(lambda part: part.detach().cpu().float())
 
     def _check(self, output: Output, images: Tensor) -> None:
-        """Refuse what a kind of another package may get wrong."""
+        """Refuse outputs of wrong shapes, which a kind of another package may give."""
         batch, _, height, width = images.shape
         expected = Output((batch, height, width), (batch, 3, height, width), (batch,))  # type: ignore[arg-type]  # shapes
         for name, part, shape in zip(Output._fields, output, expected, strict=True):
@@ -326,9 +326,9 @@ class ImageNoise:
     """The noise of images (B, 3, H, W), drawn from their bytes and a seed.
 
     Args:
-        images: On the CPU.
-        like: The same images where the noise is to be, in its layout.
-        seed: Another seed, other noise.
+        images: Images on the CPU.
+        like: The same images on the device and in the memory layout that the noise is to have.
+        seed: Seed of the noise.
     """
 
     def __init__(self, images: Tensor, like: Tensor, seed: int) -> None:
@@ -336,7 +336,7 @@ class ImageNoise:
         self._like, self._seed = like, seed
 
     def __call__(self, key: int) -> Tensor:
-        """Standard normal noise of the shape of the images, where they are."""
+        """Standard normal noise of the shape of the images, on their device."""
         noise = torch.empty(self._like.shape)
         for index, generator in enumerate(self.generators(key)):
             noise[index] = torch.randn(noise.shape[1:], generator=generator)
@@ -352,7 +352,7 @@ class ImageNoise:
 
 
 def _line(error: Exception) -> str:
-    """Shorten a text of many lines to one that fits an error of ours."""
+    """Shorten an error of many lines to one line of at most 300 characters."""
     text = _faults(error) if isinstance(error, ValidationError) else str(error)
     return textwrap.shorten(text, 300, placeholder=" ...")
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Copy what the servers hold into a folder, and back: `infra/backup.sh save FOLDER`, `infra/backup.sh load FOLDER`.
-# PGHOST, PGPORT, PGUSER, PGPASSWORD and the AWS_ variables say where they are (`infra/local.sh env` prints them). `load` wants
-# MLflow and Prefect stopped, and puts the databases of the folder in the place of theirs.
+# Copy the data of the servers into a folder, and back: `infra/backup.sh save FOLDER`, `infra/backup.sh load FOLDER`.
+# PGHOST, PGPORT, PGUSER, PGPASSWORD and the AWS_ variables say where they are (`infra/local.sh env` prints them). `load` needs
+# MLflow and Prefect to be stopped, and replaces their databases by those of the folder.
 set -euo pipefail
 
 [ $# = 2 ] && [[ $1 = save || $1 = load ]] || { echo "usage: infra/backup.sh save|load FOLDER" >&2; exit 2; }
@@ -11,7 +11,7 @@ databases=(mlflow mlflow_auth prefect)
 buckets=(mlflow dvc)
 
 if [ "$1" = save ]; then
-  # The databases first: they then name no object that the copies of the buckets lack.
+  # The databases first: they then refer to no object that the copies of the buckets lack.
   mkdir -p "$folder"
   for database in "${databases[@]}"; do
     pg_dump --format=custom --file="$folder/$database.dump.new" "$database"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# A Chromium for the tests of the report page: Debian's, which Playwright is told the path of. Nothing else needs it, so
-# where it cannot be had this says so and leaves well: those tests then skip, with the same advice.
+# Install Debian's Chromium for the tests of the report page. Nothing else needs it, so where it cannot be installed this
+# prints a warning and succeeds: those tests are then skipped, with the same advice.
 for name in chromium chromium-browser google-chrome; do
   if command -v "$name" >/dev/null; then exit 0; fi
 done

@@ -37,11 +37,11 @@ PATIENCE_S=${INFRA_PATIENCE_S:-180}
 # shellcheck source=infra/ceph.sh
 source "$ROOT/infra/ceph.sh"
 
-# --- processes: each service is a session of its own; what it starts carries its name in the environment ---
+# --- processes: each service has its own session; its child processes carry its name in the environment ---
 
 started() { awk '{print $22}' "/proc/$1/stat" 2>/dev/null; }
 
-pid_of() {  # of a service that runs; a number that meanwhile belongs to another process does not count
+pid_of() {  # pid of a service that runs; a pid that now belongs to another process does not count
   local pid start
   [ -s "$HOME_/run/$1.pid" ] || return 1
   read -r pid start <"$HOME_/run/$1.pid"
@@ -54,7 +54,7 @@ launch() {  # NAME PORT COMMAND...
   if [ "$port" != - ] && (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
     fail "$name: port $port of 127.0.0.1 is taken; set another (infra/local.sh names the variables)"
   fi
-  # A shell lets what it starts beside itself ignore SIGINT, by which Prefect's worker is stopped.
+  # A shell makes its background processes ignore SIGINT, the signal that stops Prefect's worker.
   INFRA_SERVICE=$HOME_/$name setsid env --default-signal=INT,QUIT "$@" >>"$LOGS/$name.log" 2>&1 </dev/null &
   echo "$! $(started $!)" >"$HOME_/run/$name.pid"
 }
@@ -69,7 +69,7 @@ await() {  # NAME COMMAND...: until the command succeeds
   done
 }
 
-offspring() {  # pids of all that carry the name of a service
+offspring() {  # pids of all processes that carry the name of a service
   grep -lzFx "INFRA_SERVICE=$HOME_/$1" /proc/[0-9]*/environ 2>/dev/null | cut -d/ -f3
 }
 
@@ -81,9 +81,9 @@ end() {  # NAME [SIGNAL]: ask its first process, wait, then end what is left
   fi
   for signal in TERM KILL; do
     for turn in $(seq 75); do
-      rest=$(offspring "$name") || true  # a process that ended meanwhile is an error to grep
+      rest=$(offspring "$name") || true  # to grep, a process that has just ended is an error
       [ -n "$rest" ] || break
-      # Once is enough: a second TERM would break off what tidies up.
+      # Once is enough: a second TERM would interrupt the clean-up.
       # shellcheck disable=SC2086  # a list of numbers
       if [ "$turn" = 1 ]; then kill -$signal $rest 2>/dev/null || true; fi
       sleep 0.2
@@ -154,7 +154,7 @@ s3_up() {
 }
 
 mlflow_up() {
-  # Passwords by variable, PGPASSWORD too: a command line can be read by all.
+  # Passwords in variables, PGPASSWORD too: everybody can read a command line.
   MLFLOW_BACKEND_STORE_URI=postgresql:///mlflow MLFLOW_AUTH_CONFIG_PATH=$ROOT/infra/mlflow_auth.ini \
     MLFLOW_AUTH_ADMIN_PASSWORD=$MLFLOW_PASSWORD MLFLOW_FLASK_SERVER_SECRET_KEY=$MLFLOW_SECRET_KEY \
     MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \

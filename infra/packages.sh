@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Install what infra/local.sh starts and pip does not have: PostgreSQL, and Ceph's S3 gateway. On Debian and Ubuntu, as root.
-# What is there already is left alone.
+# Install the servers of infra/local.sh that pip does not have: PostgreSQL, and Ceph's S3 gateway. On Debian and Ubuntu, as
+# root. What is installed already is left alone.
 set -euo pipefail
 
 missing=()
@@ -18,6 +18,6 @@ if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
 fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
-# No cluster is started by the package itself: local.sh makes one of its own, in its folder.
+# The package itself must not start a cluster: local.sh makes its own, in its folder.
 [ -e /etc/postgresql-common ] || { mkdir -p /etc/postgresql-common && echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf; }
 apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null

@@ -1,1 +1,1 @@
-"""A model as a file for another runtime: writing it, comparing it, timing it."""
+"""A model as a file for another runtime: written, compared with torch, and timed."""

@@ -1,7 +1,7 @@
-"""A form as one file: images and noise in, what the model says and the image score out.
+"""A form as one file: images and noise in, the parts of its output and the image score out.
 
-The batch is free, the size of the images is the model's. ONNX Runtime and OpenVINO both read the ONNX file; int8 is
-made by the runtime's own quantiser (ONNX Runtime: QDQ; OpenVINO: NNCF), since what one wrote the other misreads.
+The batch size is free, the size of the images is the model's. ONNX Runtime and OpenVINO both read the ONNX file; int8
+is made with the runtime's own quantiser (ONNX Runtime: QDQ; OpenVINO: NNCF), since each misreads the other's files.
 """
 
 import warnings
@@ -16,20 +16,20 @@ from diffusionad.base import Form, Output, image_score
 from diffusionad.runtime.engines import Variant, require
 
 OPSET = 17
-"""The newest that torch's tracing exporter writes."""
+"""The newest ONNX opset that torch's tracing exporter writes."""
 
 CalibrationData = Iterable[tuple[Tensor, Tensor]]
 """Images (1, 3, H, W) and noise (levels, 1, 3, H, W), of normal training images."""
 
 
 def write_export(form: Form, variant: Variant, calibration: CalibrationData, folder: Path) -> None:
-    """Write what a runtime reads into an existing folder: model.onnx, or model.xml and model.bin.
+    """Write the files that a runtime reads into an existing folder: model.onnx, or model.xml and model.bin.
 
     Args:
-        form: In fp32, a model in evaluation mode on the CPU.
-        variant: For which runtime and precision. bf16 is fp32 in the file: the runtime rounds as it computes.
-        calibration: For int8; ranges of activations are taken from it.
-        folder: Where to.
+        form: A model in fp32 and evaluation mode, on the CPU.
+        variant: Runtime and precision. bf16 is fp32 in the file: the runtime rounds as it computes.
+        calibration: Data from which int8 takes the ranges of activations; not read for the other precisions.
+        folder: Folder to write to.
 
     Raises:
         ValueError: If a package is not installed.
@@ -48,7 +48,7 @@ def write_export(form: Form, variant: Variant, calibration: CalibrationData, fol
 def write_onnx(form: Form, file: Path) -> None:
     """Trace the form into an ONNX file.
 
-    The tracing exporter, not the newer one of torch.export, which fixes the batch of this graph to that of its example
+    This uses the tracing exporter: the newer one of torch.export fixes the batch of this graph to that of its example
     and takes ten times as long.
     """
     require("onnx", "onnx")
@@ -61,7 +61,7 @@ def write_onnx(form: Form, file: Path) -> None:
     names = [*(name for name, part in said.items() if part is not None), "image_score"]
     outputs = {name: {0: "batch"} for name in names}
     with warnings.catch_warnings(), torch.no_grad():
-        # It warns of its age, and of every shape that it writes down as a constant, which sizes here are.
+        # It warns of its age, and of every shape that it stores as a constant, which is intended here.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             _Scored(form),
@@ -118,7 +118,7 @@ def _quantise_openvino(file: Path, feeds: list[dict[str, Any]]) -> None:
 
 
 class _Reader:
-    """What ONNX Runtime's quantiser reads its calibration data from."""
+    """The calibration data as ONNX Runtime's quantiser reads it."""
 
     def __init__(self, feeds: Iterator[dict[str, Any]]) -> None:
         self._feeds = feeds

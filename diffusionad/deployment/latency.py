@@ -14,24 +14,24 @@ class Latency(NamedTuple):
     ms_p95: float
     ms_p99: float
     ms_min: float
-    """The time nearest to what the work itself costs: disturbance only adds."""
+    """The fastest call, nearest to the cost of the work itself: disturbance only adds time."""
     spread: float
-    """Interquartile range over median; above about 0.1 the machine was busy and figures should be taken again."""
+    """Interquartile range over median; above about 0.1 the machine was busy, and the times should be measured again."""
 
 
 def measure(
     calls: Mapping[str, Callable[[], object]], rounds: int, warmup: int, clock: Callable[[], float] | None = None
 ) -> dict[str, Latency]:
-    """Time each call once a round, so that a machine that slows down slows all of them.
+    """Time each call once per round, so that a machine that slows down slows all of them.
 
-    Each round begins with another call, so that none is always the one after a certain other.
+    Each round begins with another call, so that no call always follows the same one.
 
     Args:
-        calls: What to time, by name. A call that starts work elsewhere (a GPU) must wait for it to end.
+        calls: Calls to time, by name. A call that starts work elsewhere (a GPU) must wait for it to end.
         rounds: Timed rounds, >= 1.
         warmup: Rounds before them that do not count, >= 0.
-        clock: Seconds; the wall's without it. `time.process_time` counts what the processor did for this process, which
-            others that share the machine change little.
+        clock: Clock in seconds; wall time by default. `time.process_time` counts the processor time of this process,
+            which other processes on the machine change little.
 
     Raises:
         ValueError: If there is no call, no round, or warmup is negative.

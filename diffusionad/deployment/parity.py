@@ -1,4 +1,4 @@
-"""Whether an export says the same as the model it was made from."""
+"""Agreement of an export with the model it was made from."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from diffusionad.metrics.ranking import image_auroc
 from diffusionad.section import Section
 
 
-class Bounds(Section):
+class MapBounds(Section):
     """Part `max_map_difference` of section `export`."""
 
     fp32: float = Field(gt=0)
@@ -21,19 +21,21 @@ class Bounds(Section):
 class ExportConfig(Section):
     """Section `export` of params.yaml."""
 
-    max_map_difference: Bounds = Field(
+    max_map_difference: MapBounds = Field(
         description="largest difference of a pixel of the anomaly map, which lies in [0, 1], from torch's in fp32"
     )
     max_auroc_loss: float = Field(
         ge=0, le=1, description="how far the image AUROC of an export may fall below torch's on the validation set"
     )
-    validation_images: int = Field(ge=2, description="of each kind, normal and synthetic, at most")
+    validation_images: int = Field(
+        ge=2, description="largest number of validation images of each kind, normal and synthetic"
+    )
     calibration_images: int = Field(ge=1, description="normal training images that int8 takes its ranges from")
-    rounds: int = Field(ge=1, description="timed calls of one image, in turns with torch")
+    rounds: int = Field(ge=1, description="timed calls on one image, in turns with torch")
 
 
 class Answers(NamedTuple):
-    """What a runtime says of the validation set."""
+    """The scores and maps of a runtime for the validation set."""
 
     scores: NDArray[np.float64]
     """(N,)."""
@@ -61,10 +63,10 @@ def compare(labels: NDArray[np.int64], exported: Answers, reference: Answers) ->
 
 
 def check(config: ExportConfig, precision: str, agreement: Agreement) -> None:
-    """Let an export pass.
+    """Check an export against the bounds of the settings.
 
     Raises:
-        ValueError: If it differs from torch by more than the settings allow; says by how much.
+        ValueError: If it differs from torch by more than the settings allow; the message says by how much.
     """
     bound = float(getattr(config.max_map_difference, precision))
     # "not <=" and not ">": NaN must not pass.

@@ -1,6 +1,6 @@
-"""The kinds of detectors: one folder each, and those that an installed package brings.
+"""The kinds of detectors: one folder each, and those that installed packages bring.
 
-Nothing is imported before a kind is asked for, so what serves one kind loads one kind.
+A kind is imported only when it is asked for, so a process that serves one kind loads one kind.
 """
 
 import hashlib
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from diffusionad.base import Model, ModelConfig
 
 GROUP = "diffusionad.detectors"
-"""Entry points of other packages: `KIND = "package.module"`, where the module has CONFIG and MODEL."""
+"""Group of the entry points of other packages: `KIND = "package.module"`; the module has CONFIG and MODEL."""
 PLUGIN = "plugin.json"
-"""What the folder of a kind holds in place of code if the code is that of an installed package."""
+"""File in the folder of a kind whose code is that of an installed package."""
 
 
 class Kind(NamedTuple):
-    """What the module of a kind hands out."""
+    """The two classes that the module of a kind exports."""
 
     config: "type[ModelConfig]"
     model: "type[Model]"
@@ -65,8 +65,8 @@ def load(kind: str) -> Kind:
     """Import the module of a kind.
 
     Raises:
-        ValueError: If there is no such kind (the known ones are listed), or its package cannot be imported, is not the
-            one that was added, or does not have what it should.
+        ValueError: If there is no such kind (the known ones are listed), or its package cannot be imported, is another
+            version than the one that was added, or lacks CONFIG or MODEL.
     """
     check_kind(kind)
     if (_folder() / kind / "model.py").is_file():
@@ -77,7 +77,7 @@ def load(kind: str) -> Kind:
     try:
         found = importlib.import_module(plugin.module)
         return Kind(found.CONFIG, found.MODEL)
-    except Exception as error:  # noqa: BLE001  # the code of others: whatever it raises is one line here
+    except Exception as error:  # noqa: BLE001  # foreign code may raise anything
         reason = " ".join(str(error).split())
         raise ValueError(
             f"detector `{kind}` of package {plugin.package}: {plugin.module} cannot be used: "

@@ -1,6 +1,6 @@
-"""A segmenter that compares images with their reconstructions, as several detectors train it with a reconstructor.
+"""A segmenter that compares images with their reconstructions, trained together with a reconstructor.
 
-DiffusionAD (arXiv:2303.08730, section IV-C) has it from DRAEM (arXiv:2108.07610).
+DiffusionAD (arXiv:2303.08730, section IV-C) takes it from DRAEM (arXiv:2108.07610).
 """
 
 from collections.abc import Mapping
@@ -34,13 +34,13 @@ class SegmentationLossConfig(Section):
 
 
 class JointConfig(ModelConfig):
-    """What all detectors with such a segmenter set."""
+    """Settings of all detectors with such a segmenter."""
 
     value_range: Literal["unit", "symmetric"] = Field(description="the networks see images in [0, 1] or in [-1, 1]")
     image_channels: int = Field(gt=0, description="3 for RGB")
     segmenter_input: Literal["pixels", "features"] = Field(
-        description="pixels of image and reconstruction, as the paper, through `segmenter`; or what a network that "
-        "was trained on ImageNet makes of both, through `feature_segmenter`"
+        description="what is compared: pixels of image and reconstruction, as in the paper (`segmenter`), or their "
+        "features from a network trained on ImageNet (`feature_segmenter`)"
     )
     segmenter: SegmenterConfig
     feature_segmenter: FeatureSegmenterConfig
@@ -56,13 +56,13 @@ class JointModel(Model):
     """Images, their reconstructions, and a segmenter that sees both.
 
     Args:
-        config: The settings of the detector.
-        image_size: (height, width) in pixels; every level of every network must divide it.
-        reconstructor: Makes reconstructions in the way of the detector; None where there is none.
-        halvings: By how much each network of the reconstructor divides an image, by its name in the settings.
+        config: Settings of the detector.
+        image_size: (height, width) in pixels; both are divisible by what each network divides them by.
+        reconstructor: Network that makes the reconstructions; None where the detector makes none.
+        halvings: Factor by which each network of the reconstructor reduces the image, by its name in the settings.
 
     Raises:
-        ValueError: If a network cannot halve the image as often as it wants to.
+        ValueError: If a network cannot halve the image as often as its settings say.
     """
 
     config: JointConfig
@@ -108,7 +108,7 @@ class JointModel(Model):
 
 
 class JointTraining(Stepwise):
-    """Reconstructor and segmenter learn together from normal images and synthetic anomalies."""
+    """Training of reconstructor and segmenter together, from normal images and synthetic anomalies."""
 
     name: ClassVar[str] = "joint"
     batch: ClassVar[Literal["normal", "mixed"]] = "mixed"
@@ -117,7 +117,7 @@ class JointTraining(Stepwise):
         self._model, self._rates = model, rates
 
     def prepare(self) -> None:
-        """Give the frozen part of the segmenter, if it has one, its weights.
+        """Load the weights of the frozen part of the segmenter, if it has one.
 
         Raises:
             ValueError: If they are not installed.
@@ -138,7 +138,7 @@ class SegmentationLosses(NamedTuple):
 
 
 def segmentation_losses(config: SegmentationLossConfig, mask_logits: Tensor, mask: Tensor) -> SegmentationLosses:
-    """Compare mask logits with the truth, both of shape (B, 1, H, W); mask in {0, 1}."""
+    """Compare mask logits with the ground truth {0, 1}, both of shape (B, 1, H, W)."""
     logits = mask_logits.float()
     focal = focal_loss(logits, mask, config.focal_balance, config.focal_exponent)
     return SegmentationLosses(F.smooth_l1_loss(torch.sigmoid(logits), mask), focal)

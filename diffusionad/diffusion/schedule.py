@@ -8,7 +8,7 @@ from diffusionad.section import Section
 
 
 class ScheduleConfig(Section):
-    """Part `schedule` of the settings of a detector: a linear schedule."""
+    """Part `schedule` of the settings of a detector: a linear noise schedule."""
 
     num_timesteps: int = Field(gt=0, description="T, the number of timesteps")
     beta_start: float = Field(gt=0, lt=1, description="beta at t = 0, for T = 1000; scaled by 1000 / T")

@@ -33,7 +33,7 @@ Resamples = NDArray[np.int64]
 
 BINS = 2048
 PERCENTILES = (2.5, 97.5)
-CHUNK = 100  # resamples at a time: the arrays of a chunk fit the processor's cache
+CHUNK = 100  # resamples at a time: the arrays of a chunk fit into the processor's cache
 
 
 class ImageReplicates(NamedTuple):
@@ -158,7 +158,7 @@ def bootstrap_histograms(histograms: Histograms, fpr_limit: float, draws: Resamp
 
 
 def percentile_interval(replicates: Floats) -> Interval:
-    """Return the 2.5th and 97.5th percentile of the replicates that are defined.
+    """Return the 2.5th and the 97.5th percentile of the defined replicates, in the unit of the figure.
 
     Args:
         replicates: A figure of each resample, shape (R,); NaN where it is undefined.

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from diffusionad.metrics.ranking import checked_images
+from diffusionad.metrics.ranking import checked_images, sweep_images
 from diffusionad.metrics.sweep import Floats, Sweep
 
 
@@ -14,6 +14,17 @@ class Curve(NamedTuple):
 
     x: Floats
     y: Floats
+
+
+NO_CURVE = Curve(np.empty(0), np.empty(0))
+"""A curve without points, where one cannot be computed."""
+
+
+class ImageCurves(NamedTuple):
+    """The curves of image scores; both are NO_CURVE where a label is missing."""
+
+    roc: Curve
+    pr: Curve
 
 
 class Histogram(NamedTuple):
@@ -25,6 +36,23 @@ class Histogram(NamedTuple):
     """Normal items in each bin, shape (bins,)."""
     anomalous: NDArray[np.int64]
     """Anomalous items in each bin, shape (bins,)."""
+
+
+def image_curves(labels: NDArray[np.int64], scores: NDArray[np.float64], points: int) -> ImageCurves:
+    """Return the ROC curve and the precision-recall curve of image scores.
+
+    Args:
+        labels: 0 = normal, 1 = anomalous, shape (images,); one of them may be missing.
+        scores: Finite numbers, shape (images,).
+        points: Largest number of points of a curve, at least 2.
+
+    Raises:
+        ValueError: Same as `checked_images`, or if `points` is below 2.
+    """
+    if not 0 < labels.sum() < len(labels):
+        return ImageCurves(NO_CURVE, NO_CURVE)
+    steps = sweep_images(labels, scores)
+    return ImageCurves(roc_curve(steps, points), pr_curve(steps, points))
 
 
 def roc_curve(steps: Sweep, points: int) -> Curve:

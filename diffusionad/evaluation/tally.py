@@ -77,7 +77,7 @@ def values(numbers: NDArray[np.integer]) -> Floats:
         numbers: Codes in 0 .. 65535, any shape.
 
     Returns:
-        Scores in the shape of `numbers`.
+        Scores, float64, in the shape of `numbers`.
     """
     bits = numbers.astype(np.uint16)
     return np.where(bits & SIGN, bits ^ SIGN, ~bits).astype(np.uint16).view(np.float16).astype(np.float64)

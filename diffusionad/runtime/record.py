@@ -1,4 +1,4 @@
-"""What an export says of itself: of which model it is, how well it agrees with it, how fast it was and where.
+"""The record of an export: its model, how well it agrees with that, how fast it was and on which machine.
 
 A folder of exports holds the model's own two files and, for each variant, a folder such as `openvino-bf16`.
 """
@@ -16,7 +16,7 @@ from diffusionad.section import Section
 RECORD = "export.json"
 
 
-class Record(Section):
+class ExportRecord(Section):
     """export.json."""
 
     model: str = Field(description="SHA-256 of the model's files")
@@ -25,27 +25,27 @@ class Record(Section):
     images: int = Field(description="validation images behind the next figures")
     map_difference: float = Field(description="largest difference of the anomaly map from torch's in fp32")
     image_auroc: float | None = Field(description="on the validation set; null without images of both kinds")
-    image_auroc_torch: float | None = Field(description="the same by torch in fp32")
-    machine: str = Field(description="where the next figures were taken")
+    image_auroc_torch: float | None = Field(description="the same in torch, fp32")
+    machine: str = Field(description="machine on which the next figures were measured")
     threads: int
-    ms: float = Field(description="median time of one image")
-    ms_torch: float = Field(description="the same by torch in fp32, in turns with it")
-    spread: float = Field(description="interquartile range over median of the exported")
+    ms: float = Field(description="median time of one image, ms")
+    ms_torch: float = Field(description="the same in torch, fp32, timed in turns with the export")
+    spread: float = Field(description="interquartile range over median of the times of the export")
     file_mib: float
 
     @property
     def variant(self) -> Variant:
-        """What was exported."""
+        """Runtime and precision of the export."""
         return Variant(self.runtime, self.precision)
 
     @property
     def speedup(self) -> float:
-        """How many times as fast as torch in fp32."""
+        """Speed relative to torch in fp32; above 1 is faster."""
         return self.ms_torch / self.ms
 
 
 def machine() -> str:
-    """Name this machine by what decides its speed."""
+    """Name this machine by its processor and its number of cores."""
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
@@ -55,14 +55,14 @@ def machine() -> str:
 
 
 def digest_of(files: list[Path]) -> str:
-    """SHA-256 over files."""
+    """Compute the SHA-256 of the SHA-256s of files, in the order given."""
     digest = hashlib.sha256()
     for file in files:
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
 
 
-def read_record(folder: Path, variant: Variant, model: str) -> Record:
+def read_record(folder: Path, variant: Variant, model: str) -> ExportRecord:
     """Read the record of an export of the model with digest `model`.
 
     Raises:
@@ -71,7 +71,7 @@ def read_record(folder: Path, variant: Variant, model: str) -> Record:
     file = folder / str(variant) / RECORD
     command = f"run `diffusionad export --runtime {variant.runtime} --precision {variant.precision} --model MODEL`"
     try:
-        record = Record.model_validate_json(file.read_bytes())
+        record = ExportRecord.model_validate_json(file.read_bytes())
     except FileNotFoundError:
         raise ValueError(f"{folder}: no export {variant} here; {command}") from None
     except ValidationError as error:
@@ -82,7 +82,7 @@ def read_record(folder: Path, variant: Variant, model: str) -> Record:
 
 
 def fastest(folder: Path, model: str) -> Variant:
-    """Choose by the times measured on this machine; torch in fp32 if none was taken here or none is faster."""
+    """Choose the variant that was the fastest on this machine; torch in fp32 if none was measured here or is faster."""
     here = machine()
     records = []
     for variant in (Variant(*names) for names in EXPORTS):

@@ -12,23 +12,23 @@ from diffusionad.data.decode import load, open_image, read_bytes
 
 
 class Tile(NamedTuple):
-    """Where a tile stands, in pixels of the image."""
+    """Position of a tile's upper left corner in the image, px."""
 
     top: int
     left: int
 
 
 class Mosaic:
-    """Tiles of one image and the map that is the weighted mean of theirs.
+    """The tiles of one image, and the map that is the weighted mean of the maps of the tiles.
 
-    A pixel weighs the more in a tile the farther it lies from the tile's border, where a network sees less around it.
-    Weights are products of one of the row and one of the column, so their sums are too, and the memory needed beside
-    the image is one map and the tiles at work.
+    The farther a pixel lies from the border of a tile, near which a network sees less context, the more it weighs.
+    Weights are products of a row weight and a column weight, and so are their sums: beside the image, only one map and
+    the tiles in progress are in memory.
 
     Args:
         image: A path or a PIL image.
         tile: (height, width) of a tile in pixels.
-        overlap: Pixels that neighbours share at least.
+        overlap: Smallest number of pixels that neighbouring tiles share.
 
     Raises:
         ValueError: If the image cannot be read or is smaller than a tile, or the overlap is not below half a tile.
@@ -65,7 +65,7 @@ class Mosaic:
                 yield Tile(top, left), self.image.crop((left, top, left + self.tile[1], top + self.tile[0]))
 
     def add(self, tile: Tile, values: Tensor) -> None:
-        """Lay the map of a tile, of its shape, over what is there."""
+        """Add the map of a tile, shape (height, width) of a tile, to the map of the image."""
         rows, columns = (slice(start, start + side) for start, side in zip(tile, self.tile, strict=True))
         self._sum[rows, columns] += values * self._ramps[0][:, None] * self._ramps[1]
 
@@ -80,7 +80,7 @@ class Mosaic:
 
 
 def _starts(length: int, tile: int, overlap: int) -> list[int]:
-    """Evenly spread starts of tiles that cover `length` and share at least `overlap`."""
+    """Compute evenly spread starts of tiles that cover `length` pixels and share at least `overlap` of them."""
     count = 1 + -(-(length - tile) // (tile - overlap))
     return [round(index * (length - tile) / max(count - 1, 1)) for index in range(count)]
 

@@ -1,9 +1,9 @@
-"""One training by several processes: each takes its share of every batch, and all end in the same weights.
+"""One training by several processes: each takes its share of every batch, and all end with the same weights.
 
-A step is that of one process on the whole batch, up to rounding: the shares are of one size with as many normal images
-each, so the mean over the processes of a loss or a gradient is that over the batch, and batch normalisation takes its
-statistics over all of it. Dropout, and the walks of the modes `iterative` and `ddim`, draw for the share alone:
-there the processes agree with a single one in distribution, not in digits.
+Up to rounding, a step equals that of one process on the whole batch: all shares have the same size and the same number
+of normal images, so the mean of a loss or a gradient over the processes is its mean over the batch, and batch
+normalisation takes its statistics over the whole batch. Dropout and the walks of the modes `iterative` and `ddim` draw
+per share: there the result agrees with that of a single process in distribution, not digit by digit.
 """
 
 from typing import Any, NamedTuple
@@ -14,27 +14,27 @@ from torch import Tensor, nn
 
 
 class Share(NamedTuple):
-    """Which part of each batch a process trains on."""
+    """The part of each batch that a process trains on."""
 
     rank: int
-    """Of this process, in [0, processes)."""
+    """Rank of this process, in [0, processes)."""
     processes: int
 
     @property
     def slots(self) -> slice:
-        """Its places in a batch: every n-th, so that it has as many normal and anomalous images as the others."""
+        """Its places in a batch: every n-th, so that all shares have the same number of normal and anomalous images."""
         return slice(self.rank, None, self.processes)
 
     @property
     def writes(self) -> bool:
-        """Whether this process writes down what all of them hold."""
+        """Whether this process writes the files of all of them."""
         return self.rank == 0
 
     def check(self, batch_size: int, accumulate: int) -> None:
         """Refuse a batch that cannot be shared evenly.
 
         Raises:
-            ValueError: If half a batch is no multiple of the parts, of which each process works off `accumulate`.
+            ValueError: If half a batch is not a multiple of the number of parts, which is processes x accumulate.
         """
         parts = self.processes * accumulate
         if batch_size % (2 * parts):
@@ -51,14 +51,14 @@ WHOLE = Share(0, 1)
 class SharedBatchNorm(nn.BatchNorm2d):
     """Batch normalisation with the statistics of the batches of all processes, whose sizes must be the same.
 
-    torch.nn.SyncBatchNorm does this on GPUs only; here what runs on a CPU, and is tested there, runs on a GPU too.
+    torch.nn.SyncBatchNorm does this on GPUs only; this class runs, and is tested, on a CPU too.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise x of shape (B, C, H, W); in evaluation mode as nn.BatchNorm2d."""
+        """Normalise x of shape (B, C, H, W); same as nn.BatchNorm2d in evaluation mode."""
         if not self.training:
             return super().forward(x)
-        assert self.running_mean is not None  # noqa: S101  # those of nn.BatchNorm2d as it is made by default
+        assert self.running_mean is not None  # noqa: S101  # nn.BatchNorm2d has them by default
         assert self.running_var is not None  # noqa: S101
         assert self.num_batches_tracked is not None  # noqa: S101
         assert self.momentum is not None  # noqa: S101
@@ -79,19 +79,22 @@ def share_batch_norm(model: nn.Module) -> None:
     """Let every nn.BatchNorm2d of `model` take its statistics over all processes."""
     for module in model.modules():
         if type(module) is nn.BatchNorm2d:
-            # The same module by another forward pass: parameters, frozen or not, statistics and mode stay.
+            # The module keeps its parameters, frozen or not, its statistics and its mode; only its forward changes.
             module.__class__ = SharedBatchNorm
 
 
 def mean_over_processes(values: Tensor) -> Tensor:
-    """The mean of what all processes give, the same bytes in each; carries no gradient."""
+    """Compute the mean over all processes of `values`, whose shape is the same in each.
+
+    Every process gets the same bytes, in the shape of `values`; the result carries no gradient.
+    """
     total = values.detach().clone()
     dist.all_reduce(total)
     return total / dist.get_world_size()
 
 
 class _Sum(torch.autograd.Function):
-    """Sum over the processes. What each of them makes of it reaches every summand: the gradients are summed too."""
+    """Sum over the processes. Each uses it, so the gradient of a summand is the sum of all gradients."""
 
     @staticmethod
     def forward(_context: Any, x: Tensor) -> Tensor:  # noqa: ANN401  # torch's context has no type of its own

@@ -27,16 +27,18 @@ class TrainingConfig(Section):
         description="images per step; where a detector trains on anomalies, half of them are anomalous",
     )
     accumulate: int = Field(gt=0, description="parts that a batch goes through the networks in, to save memory")
-    flip_horizontal: bool = Field(description="mirror images left to right at random; not where a side has a meaning")
+    flip_horizontal: bool = Field(
+        description="mirror images left to right at random; off where left and right differ in meaning"
+    )
     flip_vertical: bool = Field(description="mirror images top to bottom at random")
     warmup_fraction: float = Field(ge=0, lt=1, description="share of the steps in which the learning rates rise")
     final_learning_rate_fraction: float = Field(
-        gt=0, le=1, description="learning rate at the end, as share of the full"
+        gt=0, le=1, description="learning rate at the end, as a share of the full one"
     )
     ema_decay: float = Field(ge=0, lt=1, description="decay of the averaged weights, which are the ones kept")
     gradient_clip: float = Field(gt=0, description="largest norm of the gradient over all networks")
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        description="of the forward pass; auto is bf16 on a GPU or a CPU with bf16 instructions, else fp32"
+        description="precision of the forward pass; auto is bf16 on a GPU or a CPU with bf16 instructions, else fp32"
     )
     validate_every: int = Field(gt=0, description="steps between validations; the best one is kept")
 
@@ -51,14 +53,14 @@ class TrainingConfig(Section):
 
 
 class Batch(NamedTuple):
-    """What one step trains on."""
+    """The images of one step."""
 
     images: Tensor
-    """In [0, 1], shape (B, C, H, W)."""
+    """Images in [0, 1], shape (B, C, H, W)."""
     mask: Tensor
-    """{0, 1}, float32, shape (B, 1, H, W)."""
+    """Ground truth {0, 1}, float32, shape (B, 1, H, W)."""
     is_normal: Tensor
-    """Bool, shape (B,)."""
+    """Whether each image holds no anomaly, bool, shape (B,)."""
 
 
 class Trainer:
@@ -68,11 +70,11 @@ class Trainer:
     goes on as if it had never stopped.
 
     Args:
-        model: The model; it is trained in place.
-        phase: The phase of the model that is trained.
-        config: Settings.
-        share: This process's share of each batch; other than WHOLE in one of several processes that train together
-            (torch.distributed is initialised, and their models are the same).
+        model: Model to train, in place.
+        phase: Phase of the model that is trained.
+        config: Settings of the training.
+        share: Share of each batch that this process takes. A share other than WHOLE needs torch.distributed to be
+            initialised, and the same model in all processes.
 
     Raises:
         ValueError: If the batches cannot be shared evenly.
@@ -95,14 +97,14 @@ class Trainer:
         self.optimiser = torch.optim.Adam(groups)
         self._autocast = uses_bf16(config.precision, self._device)
         step = _Step(model, phase)
-        # Averages the gradients over the processes; the statistics of batch normalisation are the same in all already.
+        # Averages the gradients over the processes; the statistics of batch normalisation are already the same in all.
         self._loss = DistributedDataParallel(step, forward_sync_buffers=False) if share.processes > 1 else step
 
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
         """Take one step.
 
         Args:
-            batch: This process's share of it.
+            batch: The share of the batch that belongs to this process.
 
         Returns:
             The losses of the whole batch before the step, without a gradient.
@@ -132,9 +134,9 @@ class Trainer:
         return losses
 
     def _backward(self, batch: Batch) -> dict[str, Tensor]:
-        """Add up the gradients of the parts of a batch; every part has as many normal and anomalous images.
+        """Add up the gradients of the parts of a batch, which all have the same numbers of normal and anomalous images.
 
-        The losses and gradients of the whole are the means over the parts, save that batch normalisation takes its
+        The losses and gradients of the whole are the means over the parts, except that batch normalisation takes its
         statistics from each part.
         """
         count = self.config.accumulate
@@ -153,7 +155,7 @@ class Trainer:
         draws = {name: values[self.share.slots][part] for name, values in drawn.items()}
         images = batch.images[part].to(self._device, memory_format=memory_format(self._device))
         mask, is_normal = batch.mask[part].to(self._device), batch.is_normal[part]
-        # Dropout takes no generator: it gets its own state of the global one, which is put back.
+        # Dropout takes no generator: the global one is seeded for it, and its state is restored.
         with torch.random.fork_rng([self._device] if self._device.type == "cuda" else []):
             torch.manual_seed(seed + self.share.rank)
             with torch.autocast(self._device.type, torch.bfloat16, enabled=self._autocast):
@@ -168,9 +170,9 @@ class Trainer:
         return model
 
     def state_dict(self) -> dict[str, Any]:
-        """All that resuming needs: tensors, numbers and dicts, which `torch.load(weights_only=True)` reads.
+        """Return what resuming needs: tensors, numbers and dicts, which `torch.load(weights_only=True)` reads.
 
-        The tensors are the live ones: write them down or copy them before the next step.
+        The tensors are the live ones: save or copy them before the next step.
         """
         return {
             "step": self.step,
@@ -180,7 +182,7 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
+        """Restore the result of `state_dict`."""
         self.step = state["step"]
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
@@ -188,7 +190,7 @@ class Trainer:
 
 
 class _Step(nn.Module):
-    """The loss as a module that holds the model, which DistributedDataParallel asks for."""
+    """The loss as a module that holds the model, as DistributedDataParallel needs it."""
 
     def __init__(self, model: Model, phase: Stepwise) -> None:
         super().__init__()
@@ -199,7 +201,7 @@ class _Step(nn.Module):
 
 
 def learning_rate_factor(config: TrainingConfig, step: int) -> float:
-    """Share of the full learning rate at `step`: a linear rise, then half a cosine down to the final share."""
+    """Compute the share, in (0, 1], of the full learning rate at `step`: a linear rise, then half a cosine down."""
     warmup = config.warmup_fraction * config.steps
     if step < warmup:
         return (step + 1) / (warmup + 1)

@@ -1,1 +1,1 @@
-"""What each part of a detector is worth: rows, trainings, report."""
+"""Ablation: what each part of a detector contributes."""

@@ -1,4 +1,4 @@
-"""What an ablation consists of: rows of one table, as section `ablation` of params.yaml lists them."""
+"""The plan of an ablation: the rows of its table, from section `ablation` of params.yaml."""
 
 import re
 from typing import Any
@@ -10,22 +10,23 @@ from stages.params import Size
 
 
 class Row(Section):
-    """One model, trained in one way and asked in one way. What a row does not need is left out."""
+    """One row: a model, how it is trained and how it infers. Keys that a row does not need are left out."""
 
-    name: str = Field(min_length=1, description="unique; what the table calls it")
+    name: str = Field(min_length=1, description="name of the row in the table; unique")
     group: str = Field(min_length=1, description="part of the table")
     detector: str | None = Field(
-        default=None, description="kind whose settings it starts from; that of `weights_of` without it"
+        default=None, description="kind whose settings the row starts from; by default that of `weights_of`"
     )
     weights_of: str | None = Field(
-        default=None, description="name of a row above that is trained; this one asks its weights in another way"
+        default=None, description="name of a trained row above, whose weights this row uses in another way"
     )
     untrained: bool = Field(default=False, description="whether the weights of `weights_of` are random instead")
     set: dict[str, Any] = Field(
-        default_factory=dict, description="values in place of those of the settings, by dotted name"
+        default_factory=dict, description="values that replace those of the settings, by dotted name"
     )
     image_size: Size | None = Field(
-        default=None, description="height and width in px of a row that is trained, in place of section `image`"
+        default=None,
+        description="height and width in px at which the row is trained; by default those of section `image`",
     )
 
     @property
@@ -38,7 +39,9 @@ class AblationConfig(Section):
     """Section `ablation` of params.yaml."""
 
     seeds: tuple[NonNegativeInt, ...] = Field(min_length=1, description="seeds of the trainings; each is a row")
-    controls: tuple[str, ...] = Field(description="controls that hold no network, by their name in `stages.tools`")
+    controls: tuple[str, ...] = Field(
+        description="controls without a network, by their names in `stages.tools.controls`"
+    )
     rows: tuple[Row, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -64,10 +67,10 @@ class AblationConfig(Section):
 
 
 def with_values(settings: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
-    """Put values into nested settings by dotted name; neither argument changes.
+    """Return nested settings with values replaced by dotted name; neither argument changes.
 
     Raises:
-        ValueError: If a name leads nowhere.
+        ValueError: If the settings have no such name.
 
     Example:
         >>> with_values({"guidance": {"scale": 0.5, "t_s": 3}}, {"guidance.scale": 2.0})

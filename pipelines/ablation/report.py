@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from pipelines.ablation.run import Result
+from pipelines.ablation.run import RowResult
 from stages.files import atomic_file
 
 METRICS = ("image_auroc", "pixel_pro", "pixel_ap")
@@ -16,8 +16,8 @@ SHOWN = {"image_auroc": "image AUROC", "pixel_pro": "PRO", "pixel_ap": "pixel AP
 SYNTHETIC = "synthetic_"
 
 
-def tabulate(results: list[Result]) -> pd.DataFrame:
-    """One line per row: means over seeds.
+def tabulate(results: list[RowResult]) -> pd.DataFrame:
+    """Make a table with one line per row: means over seeds.
 
     Columns: group, row, seeds; `on` ("real" or "synthetic" defects, of the pixel figures); for each of METRICS its mean
     over seeds, `_sd` (standard deviation over seeds, missing for one), `_low` and `_high` (95 % over test images, mean
@@ -49,7 +49,7 @@ def write_report(table: pd.DataFrame, folder: Path, title: str) -> None:
 
 
 def to_markdown(table: pd.DataFrame, title: str) -> str:
-    """The table for a person: `0.871 (0.840 to 0.899)`, with `± sd` where there are several seeds."""
+    """Write the table as Markdown: `0.871 (0.840 to 0.899)`, with `± sd` where there are several seeds."""
     defects = " and ".join(sorted(set(table["on"])))
     lines = [f"# {title}", "", f"95 % intervals over test images; ± is the spread over seeds; {defects} defects.", ""]
     lines += [f"| part | row | {' | '.join(SHOWN.values())} |", "|---" * (2 + len(METRICS)) + "|"]

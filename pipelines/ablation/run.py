@@ -1,4 +1,4 @@
-"""Run an ablation: trainings that rows share, then the rows, each kept in a file, so that nothing is done twice."""
+"""Run an ablation: trainings, which rows share, then the rows. Each result is kept, so that nothing is done twice."""
 
 import hashlib
 import json
@@ -31,9 +31,9 @@ from stages.train.settings import read_model_config
 from stages.train.stage import train
 
 SHARED = ("images", "manifest", "foreground", "synthetic")
-"""What stages hand on that all rows read."""
+"""Outputs of earlier stages that all rows read."""
 CONTROL = "control"
-"""Part of the table in which the controls without a network stand."""
+"""Part of the table for the controls without a network."""
 
 
 class Settings(NamedTuple):
@@ -52,19 +52,19 @@ class Settings(NamedTuple):
     evaluation: EvaluationConfig
 
 
-class Result(NamedTuple):
-    """One row with one seed."""
+class RowResult(NamedTuple):
+    """The figures of one row with one seed."""
 
     group: str
     """Part of the table."""
     name: str
     seed: int
     figures: dict[str, Any]
-    """metrics.json of the row."""
+    """Content of metrics.json."""
 
 
 def read_settings(dataset: str, steps: int | None) -> Settings:
-    """Read params.yaml and the settings of detectors; `steps`, where given, is the number of training steps instead.
+    """Read params.yaml and the settings of detectors; `steps`, unless None, replaces the number of training steps.
 
     Raises:
         ValueError: Same as `read_section` and `read_model_config`.
@@ -89,14 +89,14 @@ def read_settings(dataset: str, steps: int | None) -> Settings:
 
 
 class Ablation:
-    """The scratch folder of one category and what is done there.
+    """The ablation of one category in a scratch folder.
 
     Args:
-        settings: The settings of all that is run.
-        dataset: A key of section `datasets`.
-        category: The category, as the data set calls it.
-        scratch: Holds data, trainings and rows; a run that was stopped goes on from it.
-        say: Takes lines of progress.
+        settings: Settings of all stages and rows.
+        dataset: Key of section `datasets`.
+        category: Name of the category in the data set.
+        scratch: Folder for data, trainings and rows, from which a run that was stopped goes on.
+        say: Function that prints a line of progress.
     """
 
     def __init__(
@@ -106,26 +106,26 @@ class Ablation:
         self.scratch, self.say = scratch, say
         self._rows = {row.name: row for row in settings.ablation.rows}
 
-    def run(self) -> list[Result]:
-        """Make what is missing; return every row with every seed.
+    def run(self) -> list[RowResult]:
+        """Compute the rows that are missing; return every row with every seed.
 
         Raises:
-            ValueError: Same as the stages, or if the settings of a row are not those of a model.
+            ValueError: Same as the stages, or if the settings of a row are not valid for its kind.
             FloatingPointError: If a training diverges.
         """
         ablation = self.settings.ablation
         for row in ablation.rows:
-            self._model(row)  # before hours of training: a noise scale may lie beyond the last timestep
+            self._model(row)  # checked before hours of training: a noise scale may lie beyond the last timestep
         self._prepare_data()
         total = len(ablation.seeds) * (len(ablation.rows) + len(ablation.controls))
-        results: list[Result] = []
+        results: list[RowResult] = []
         for seed in ablation.seeds:
             for row in ablation.rows:
                 figures = self._figures(row, seed, f"[{len(results) + 1}/{total}] {row.name}, seed {seed}")
-                results.append(Result(row.group, row.name, seed, figures))
+                results.append(RowResult(row.group, row.name, seed, figures))
             for name in ablation.controls:
                 head = f"[{len(results) + 1}/{total}] {name}, seed {seed}"
-                results.append(Result(CONTROL, name.replace("_", " "), seed, self._control(name, head)))
+                results.append(RowResult(CONTROL, name.replace("_", " "), seed, self._control(name, head)))
         return results
 
     def _figures(self, row: Row, seed: int, head: str) -> dict[str, Any]:
@@ -143,7 +143,7 @@ class Ablation:
         )
 
     def _kept(self, name: str, settings: str, head: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """The figures of a row, made if they are missing or the settings have changed."""
+        """Return the figures of a row, computed if they are missing or the settings have changed."""
         file = self.scratch / "rows" / f"{name}.json"
         if file.exists() and (stored := json.loads(file.read_text(encoding="utf-8")))["settings"] == settings:
             self.say(f"{head}: done before")
@@ -167,7 +167,7 @@ class Ablation:
         return figures
 
     def _trained(self, row: Row, seed: int) -> Path:
-        """The folder of a trained model, made if it is missing or its settings have changed."""
+        """Return the folder of a trained model, trained if it is missing or its settings have changed."""
         folder = self.scratch / "trained" / f"{row.file_name}-seed{seed}"
         done, settings = folder / "settings.json", self._training_digest(row, seed)
         made = CategoryPaths(self.dataset, self.category, folder).model
@@ -184,11 +184,11 @@ class Ablation:
         return made
 
     def _trained_row(self, row: Row) -> Row:
-        """The row whose training a row asks: itself, or the one that it names."""
+        """Return the row whose training a row uses: itself, or the one that it names."""
         return row if row.weights_of is None else self._rows[row.weights_of]
 
     def _model(self, row: Row) -> ModelConfig:
-        """The settings of a row: those of its kind, or of the row whose weights it asks, changed by its own."""
+        """Return the settings of a row: those of its kind, or of the row whose weights it uses, with its own values."""
         if row.detector is not None:
             base = self.settings.detectors[row.detector]
         else:
@@ -203,7 +203,7 @@ class Ablation:
         return row.image_size or self.settings.size
 
     def _training_digest(self, row: Row, seed: int) -> str:
-        """Digest of all settings that decide the weights of a trained row, and of the data."""
+        """Digest the data and all settings that decide the weights of a trained row."""
         settings, size = self.settings, self._size(row)
         sections = [settings.synthesis, settings.foreground, self._model(row), settings.training]
         return _digest([repr(size), str(seed), manifest_digest(self._data(size).manifest)], sections)
@@ -270,7 +270,7 @@ class Ablation:
         return self.scratch / f"data-{size[0]}x{size[1]}"
 
     def _linked(self, root: Path, size: tuple[int, int]) -> CategoryPaths:
-        """A fresh folder for one stage, with links to the data that all share."""
+        """Make a fresh folder for one row, with links to the data that all rows share."""
         shutil.rmtree(root, ignore_errors=True)
         paths = CategoryPaths(self.dataset, self.category, root)
         _link(self._data(size), paths, SHARED)

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from diffusionad.data.manifest import read_manifest
 from diffusionad.evaluation.bootstrap import PairedDifference
-from diffusionad.evaluation.curves import Curve, pr_curve, roc_curve, score_histogram
-from diffusionad.metrics.ranking import sweep_images
+from diffusionad.evaluation.curves import Curve, image_curves, score_histogram
 from pipelines.catalogue import Entry
 from pipelines.promotion import registry
 from pipelines.promotion.gates import LINEAGE
@@ -129,10 +128,7 @@ def _answer(
     reconstructs: bool,
 ) -> Answer:
     scores = np.asarray(said["scores"], np.float64)
-    roc = pr = Curve(np.empty(0), np.empty(0))
-    if 0 < labels.sum() < len(labels):
-        steps = sweep_images(labels, scores)
-        roc, pr = roc_curve(steps, CURVE_POINTS), pr_curve(steps, CURVE_POINTS)
+    roc, pr = image_curves(labels, scores, CURVE_POINTS)
     return Answer(
         title=title,
         threshold=said["threshold"],

@@ -1,7 +1,7 @@
 """Score registered artifacts side by side: `python -m pipelines.promotion.judge_worker REQUEST.json ANSWER.json`.
 
-A process of its own, for two reasons: the room stays free of torch, and each artifact runs the code that was
-registered with it, not that of the checkout. The figures are computed by the code of the checkout, for all alike.
+It runs in its own process for two reasons: its caller does not load torch, and each artifact runs the code that was
+registered with it, not that of the checkout. The figures of all artifacts are computed by the code of the checkout.
 """
 
 import io
@@ -16,9 +16,7 @@ from mlflow.pyfunc import PyFuncModel
 from numpy.typing import NDArray
 from PIL import Image
 
-from diffusionad.data.images import read_mask
 from diffusionad.data.manifest import manifest_digest, read_manifest
-from diffusionad.data.masks import resize_mask
 from diffusionad.deployment.latency import measure
 from diffusionad.evaluation.bootstrap import (
     PairedDifference,
@@ -27,7 +25,7 @@ from diffusionad.evaluation.bootstrap import (
     draw_resamples,
     paired_bootstrap,
 )
-from diffusionad.evaluation.curves import pro_curve
+from diffusionad.evaluation.curves import NO_CURVE, pro_curve
 from diffusionad.evaluation.tally import tally
 from diffusionad.metrics.pixels import sweep_pixels
 from pipelines.promotion.settings import ScoringConfig
@@ -35,62 +33,40 @@ from pipelines.serving.packaging import load_served
 from stages.command import leave_at_once
 from stages.evaluate.figures import Figures, FiguresConfig, absent, image_figures, pixel_figures
 from stages.evaluate.report.tiles import draw_answers, draw_photographs
+from stages.evaluate.truth import Truth, read_truth
 from stages.files import read_json, write_json
 from stages.paths import CategoryPaths
 
 BATCH = 16
 SMOKE = 4
-"""Images that also go through the served interface, whose scores must be those of the detector."""
-
-
+"""Number of images that also go through the served interface, whose scores must be those of the detector."""
 CURVE_POINTS = 200
 ROLES = ("champion", "candidate")
-"""In the order in which a page shows them: before and after."""
+"""Roles in the order in which a page shows them: before and after."""
 
 
 class Outcome(NamedTuple):
-    """What a model said of the test set."""
+    """The answer of a model to the test set."""
 
     detector: Any
     scores: NDArray[np.float64]
-    """(N,)."""
+    """Image scores, shape (N,)."""
     maps: list[NDArray[np.float16]]
-    """Mask logits of the images with known masks, as `evaluate` keeps them, (H, W) each."""
+    """Mask logits of the images whose pixel truth is known, float16, shape (H, W) each."""
     masks: list[NDArray[np.bool_]]
-    """Those masks, at the size of the model's maps."""
-
-
-class Truth(NamedTuple):
-    """The test set."""
-
-    files: list[Path]
-    labels: NDArray[np.int64]
-    masks: dict[int, Path | None]
-    """Mask of each row whose pixel truth is known, None for a normal image; empty if no anomalous image has one."""
-    synthetic: list[tuple[Image.Image, NDArray[np.bool_]]]
-    """Images with masks that stand in where there are no real ones."""
-
-    @property
-    def prefix(self) -> str:
-        """Prefix of the names of the pixel figures."""
-        return "synthetic_" if self.synthetic else ""
-
-    @property
-    def outlines(self) -> list[Path | None]:
-        """Mask of each image, None where there is none."""
-        return [self.masks.get(i) for i in range(len(self.files))]
+    """Masks of these images, bool, at the size of the model's maps."""
 
 
 def score(
     config: ScoringConfig, paths: CategoryPaths, folders: Mapping[str, Path], pictures: Path | None
 ) -> dict[str, Any]:
-    """Score each artifact on the test rows, compare the others with the first, and race all of them.
+    """Score each artifact on the test split, compare the candidate with the champion, and time all of them.
 
     Args:
         config: Part `scoring` of section `promotion`: bootstrap and race.
         paths: Paths of the category's data.
         folders: Artifacts by role; `candidate` and, if there is one, `champion`.
-        pictures: Gets the pictures of `stages.evaluate.report.tiles`; None if nobody will look.
+        pictures: Folder for the pictures of `stages.evaluate.report.tiles`; None draws none.
 
     Returns:
         manifest (digest), figures (by role), differences and lower_bounds (by figure, candidate minus champion),
@@ -100,7 +76,10 @@ def score(
         ValueError: If the served interface and the detector disagree, or there is no test image.
     """
     models = {role: load_served(folder) for role, folder in folders.items()}
-    truth = read_truth(paths)
+    rows = read_manifest(paths.manifest).query("split == 'test'")
+    if rows.empty:
+        raise ValueError(f"{paths.manifest}: no image in split `test`; there is nothing to judge on")
+    truth = read_truth(rows, paths)
     if pictures is not None:
         draw_photographs(pictures, 0, truth.files, truth.outlines)
     outcomes = {role: _run(model, truth, pictures, ROLES.index(role)) for role, model in models.items()}
@@ -122,31 +101,6 @@ def score(
     }
 
 
-def read_truth(paths: CategoryPaths) -> Truth:
-    """Read labels and masks of the test rows; synthetic masks where no anomalous image has one, as `evaluate` does.
-
-    Raises:
-        ValueError: If there is no test image.
-    """
-    rows = read_manifest(paths.manifest).query("split == 'test'").reset_index(drop=True)
-    if rows.empty:
-        raise ValueError(f"{paths.manifest}: no image in split `test`; there is nothing to judge on")
-    files, labels = [paths.images / name for name in rows["path"]], rows["label"].to_numpy()
-    masks = {
-        i: paths.images / mask if isinstance(mask, str) else None
-        for i, (label, mask) in enumerate(zip(labels, rows["mask"].tolist(), strict=True))
-        if label == 0 or isinstance(mask, str)
-    }
-    if any(masks.values()):
-        return Truth(files, labels, masks, [])
-    stored = paths.synthetic / "test.npz"
-    if not stored.is_file():
-        return Truth(files, labels, {}, [])
-    with np.load(stored, allow_pickle=False) as content:
-        pairs = zip(content["images"], content["masks"].astype(bool), strict=True)
-        return Truth(files, labels, {}, [(Image.fromarray(image), mask) for image, mask in pairs])
-
-
 def _run(model: PyFuncModel, truth: Truth, pictures: Path | None, place: int) -> Outcome:
     detector = model.unwrap_python_model().detector  # type: ignore[no-untyped-call]  # mlflow types a part of itself
 
@@ -156,14 +110,11 @@ def _run(model: PyFuncModel, truth: Truth, pictures: Path | None, place: int) ->
             draw_answers(pictures, first, place, made, prediction.anomaly_map.numpy(), detector.config.threshold)
 
     scores, maps = _predict(detector, truth.files, draw)
-    size = detector.config.image_size
-    if truth.synthetic:
-        _, kept = _predict(detector, [image for image, _ in truth.synthetic], lambda _first, _prediction: None)
-        masks = [resize_mask(mask, size) for _, mask in truth.synthetic]
+    if truth.synthetic is None:
+        kept = [maps[index] for index in truth.masks]
     else:
-        kept = [maps[i] for i in truth.masks]
-        empty = np.zeros(size, np.bool_)
-        masks = [empty if file is None else read_mask(file, size) for file in truth.masks.values()]
+        _, kept = _predict(detector, truth.synthetic.images, lambda _first, _prediction: None)
+    masks = list(truth.read_masks(detector.config.image_size))
     request = pd.DataFrame({"image": [file.read_bytes() for file in truth.files[:SMOKE]]})
     served = pd.DataFrame(model.predict(request))
     if not np.allclose(served["score"], scores[:SMOKE], atol=1e-6):
@@ -173,7 +124,7 @@ def _run(model: PyFuncModel, truth: Truth, pictures: Path | None, place: int) ->
 
 def _predict(
     detector: Any,  # noqa: ANN401  # a class of the artifact's own code
-    images: Sequence[Any],
+    images: Any,  # noqa: ANN401  # paths, or a tensor of images
     each: Callable[[int, Any], None],
 ) -> tuple[NDArray[np.float64], list[NDArray[np.float16]]]:
     scores, maps = [], []
@@ -194,7 +145,7 @@ def _figures(config: FiguresConfig, outcome: Outcome, truth: Truth) -> Figures:
 
 
 def _say(config: ScoringConfig, outcome: Outcome) -> dict[str, Any]:
-    pro: Sequence[NDArray[np.float64]] = (np.empty(0), np.empty(0))
+    pro = NO_CURVE
     if outcome.masks:
         pro = pro_curve(sweep_pixels(outcome.maps, outcome.masks), config.fpr_limit, CURVE_POINTS)
     return {

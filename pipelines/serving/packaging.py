@@ -1,4 +1,4 @@
-"""A model folder -> what MLflow registers: weights, `serving_model.py`, the package `diffusionad`, requirements."""
+"""A model folder -> the artifact that MLflow registers: weights, `serving_model.py`, `diffusionad`, requirements."""
 
 import base64
 import json
@@ -26,17 +26,17 @@ from stages.files import read_json
 from stages.paths import CategoryPaths
 
 REQUIREMENTS = ("torch", "numpy", "pandas", "pillow", "pydantic", "safetensors", "scipy")
-"""What `diffusionad.detector` and the serving code import, beside mlflow; a test holds them together."""
+"""Packages that `diffusionad.detector` and the serving code import, beside mlflow; a test compares them."""
 
 NOT_SERVED = ("training", "synthesis", "foreground", "metrics", "evaluation", "deployment", "detectors", "__pycache__")
-"""Parts of the package that a prediction does not need; each file is a request to the store, at every fetch. Of the
+"""Parts of the package that a prediction does not need; each file costs one request to the store per fetch. Of the
 detectors, the folder of the model's own kind is added."""
 
 OURS = "diffusionad-ops"
 """The distribution of this repository: its code travels in the artifact."""
 
 LEFT_OUT = ("registered_model_meta",)
-"""What MLflow adds to a model that is fetched by its registered name."""
+"""Files that MLflow adds to a model that is fetched by its registered name."""
 
 SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(AnyType(), "image")]),  # type: ignore[no-untyped-call]  # mlflow types a part of itself
@@ -55,7 +55,7 @@ SIGNATURE = ModelSignature(
 
 @contextmanager
 def save_served(paths: CategoryPaths) -> Iterator[Path]:
-    """Hand out a folder with the model as it is to be logged; it is gone when the block ends.
+    """Yield a folder with the model as it is to be logged; it is deleted when the block ends.
 
     Raises:
         ValueError: If the model or the manifest is missing.
@@ -65,7 +65,7 @@ def save_served(paths: CategoryPaths) -> Iterator[Path]:
     example = paths.images / read_manifest(paths.manifest)["path"].iloc[0]
     encoded = base64.b64encode(example.read_bytes()).decode()
     with tempfile.TemporaryDirectory() as place, warnings.catch_warnings():
-        # mlflow writes its example by a way of pandas that will change; nothing of ours.
+        # mlflow writes its example in a way that pandas has deprecated.
         warnings.simplefilter("ignore", DeprecationWarning)
         folder, kind = Path(place, "model"), read_json(paths.model / "model.json")["model"]["kind"]
         plugin = find_plugin(kind)
@@ -96,14 +96,14 @@ def _copy_code(kind: str, plugin: Plugin | None, place: Path) -> list[Path]:
     described.parent.mkdir()
     described.write_text(json.dumps(plugin._asdict()), encoding="utf-8")
     code = code_of(plugin.top)
-    assert code is not None  # noqa: S101  # find_plugin has looked
+    assert code is not None  # noqa: S101  # find_plugin has checked it
     if code.is_dir():
         return [target, Path(shutil.copytree(code, place / code.name, ignore=left_out))]
     return [target, Path(shutil.copy(code, place))]
 
 
 def _requirements(plugin: Plugin | None) -> list[str]:
-    """Distributions that a served model needs: our own, and what the package of a plug-in names without an extra."""
+    """List the distributions that a served model needs: REQUIREMENTS, and those of a plug-in without extras."""
     names = dict.fromkeys(REQUIREMENTS)
     for text in (metadata.requires(plugin.package) or []) if plugin else []:
         requirement = Requirement(text)
@@ -123,7 +123,7 @@ def artifact_digest(folder: Path) -> str:
 
 
 def load_served(folder: Path) -> PyFuncModel:
-    """Load an artifact with the code that lies in it; the code of this process stays what its modules hold."""
+    """Load an artifact with the code that it holds; the modules of this process stay as they are."""
     inside = {path.stem for path in (folder / "code").iterdir()}
     ours, path = _take_out_modules(inside), list(sys.path)
     try:

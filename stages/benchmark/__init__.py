@@ -1,1 +1,1 @@
-"""What a prediction costs on this machine, by mode and runtime."""
+"""The cost of a prediction on this machine, by mode and runtime."""

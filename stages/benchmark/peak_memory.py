@@ -1,4 +1,4 @@
-"""How much memory a prediction needs, measured in a process of its own."""
+"""The peak memory of a prediction, measured in its own process."""
 
 import multiprocessing
 import resource
@@ -12,13 +12,13 @@ from diffusionad.runtime.engines import Variant, open_engine
 
 
 def peak_mib(model: Path, variant: Variant, folder: Path | None, batch: int) -> float:
-    """Load a model in a fresh process, predict a batch of noise and give the most memory it ever held, in MiB.
+    """Load a model in a fresh process, predict a batch of noise and return the peak memory, MiB.
 
     Args:
         model: Folder of the model.
-        variant: What runs it.
+        variant: Runtime and precision.
         folder: Folder of the export; None for torch.
-        batch: Images at once.
+        batch: Images per call.
     """
     with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_predict, model, variant, folder, batch).result()

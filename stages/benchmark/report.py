@@ -6,20 +6,20 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from stages.benchmark.timing import Row
+from stages.benchmark.timing import TimingRow
 from stages.files import atomic_file
 
 FIRST = ("name", "mode", "runtime", "precision", "threads", "batch")
 WIDTH_INCHES = 7.0
 
 
-def write_table(rows: Sequence[Row], path: Path) -> None:
-    """Write a CSV: one line per measurement, with a name that tells it from the others."""
+def write_table(rows: Sequence[TimingRow], path: Path) -> None:
+    """Write a CSV with one line per measurement, each with a unique name."""
     with atomic_file(path) as draft:
         to_frame(rows).to_csv(draft, index=False)
 
 
-def to_frame(rows: Sequence[Row]) -> pd.DataFrame:
+def to_frame(rows: Sequence[TimingRow]) -> pd.DataFrame:
     """Make a table of the measurements, names first."""
     frame = pd.DataFrame(rows)
     parts = (frame[column].astype(str) for column in ("mode", "runtime", "precision", "threads", "batch"))
@@ -27,7 +27,7 @@ def to_frame(rows: Sequence[Row]) -> pd.DataFrame:
     return frame[[*FIRST, *(column for column in frame if column not in FIRST)]]
 
 
-def draw_rates(rows: Sequence[Row], path: Path) -> None:
+def draw_rates(rows: Sequence[TimingRow], path: Path) -> None:
     """Draw images per second of each measurement as a bar, from the 95th percentile of its time to the median."""
     frame = to_frame(rows).sort_values("images_per_s", kind="stable")
     figure = Figure(figsize=(WIDTH_INCHES, 0.5 + 0.22 * len(frame)), layout="constrained", dpi=120)

@@ -31,18 +31,18 @@ class BenchmarkConfig(Section):
     """Section `benchmark` of params.yaml."""
 
     batch_sizes: tuple[int, ...] = Field(min_length=1, description="images per call")
-    stage: Effort = Field(description="of the DVC stage, which is to be short")
-    bench: Effort = Field(description="of `make bench`")
+    stage: Effort = Field(description="effort of the DVC stage, which is to be short")
+    bench: Effort = Field(description="effort of `make bench`")
 
 
 def benchmark(config: BenchmarkConfig, *, paths: CategoryPaths) -> None:
     """Read the model and test images; write what a prediction costs.
 
-    `paths.benchmark` holds what follows from the model alone: parameters, bytes and multiply-adds of each mode, so two
-    machines write the same. `paths.latency` and the table and the figure beside it hold what was measured; DVC
-    does not track them, because a cache must never hand out the times of another machine or another day.
+    `paths.benchmark` holds what follows from the model alone, and is the same on every machine: parameters, size and
+    multiply-adds of each mode. `paths.latency` and the table and figure beside it hold measured times; DVC does not
+    track them, because a cache must never return the times of another machine or another day.
 
-    Of ONNX Runtime and OpenVINO those that are installed are timed, in fp32; `make bench` adds the other precisions.
+    ONNX Runtime and OpenVINO are timed in fp32 where they are installed; `make bench` adds the other precisions.
 
     Raises:
         ValueError: If there is no test image.
@@ -71,8 +71,8 @@ def write_times(
     gmac: Mapping[str, float],
     paths: CategoryPaths,
 ) -> None:
-    """Measure; write `paths.latency` and the table and figure beside it. The arguments are those of `time_all`."""
-    calibrations, rows = time_all(effort, batch_sizes, detector, subjects, images, gmac)
+    """Measure the times and write `paths.latency` with the table and figure beside it; arguments as in `time_all`."""
+    speeds, rows = time_all(effort, batch_sizes, detector, subjects, images, gmac)
     memory = {}
     if effort.memory:
         memory = {str(subject.variant): _memory(subject, max(batch_sizes), paths) for subject in subjects}
@@ -88,13 +88,13 @@ def write_times(
             *(row["mode"], f"{row['runtime']}-{row['precision']}", row["batch"], row["threads"]),
             *(row["ms_p50"], row["images_per_s"]),
         )
-    content = {"machine": _machine(), "calibration": [one._asdict() for one in calibrations]}
+    content = {"machine": _machine(), "calibration": [one._asdict() for one in speeds]}
     times = MeasuredTimes.model_validate(content | {"memory": memory, "predict": nested})
     write_document(paths.latency, times)
 
 
 def read_test_images(detector: Detector, count: int, paths: CategoryPaths) -> torch.Tensor:
-    """Read `count` test images, again from the first where there are fewer.
+    """Read `count` test images, (count, 3, H, W); start again from the first where there are fewer.
 
     Raises:
         ValueError: If there is no test image.
@@ -136,10 +136,10 @@ def _size(subject: Subject, paths: CategoryPaths) -> int:
 
 
 def count_gmac(detector: Detector, image: torch.Tensor) -> dict[str, float]:
-    """Multiply-adds of one image, shape (1, 3, H, W), in 10^9, by mode.
+    """Count the multiply-adds for one image, shape (1, 3, H, W), in 10^9, by mode.
 
-    Counted where a mode takes few passes. What a pass costs follows from two of those; a long mode is so many passes
-    more than the shortest. Where there are no two of different passes, the long modes are counted too.
+    Modes of few passes are counted. The cost of one pass follows from two of them, and that of a long mode from its
+    number of passes beyond the shortest. Without two short modes of different passes, the long ones are counted too.
     """
     passes = {name: mode.passes for name, mode in detector.modes.items()}
     short = [name for name, count in passes.items() if count <= MANY_PASSES]

@@ -1,4 +1,4 @@
-"""Times of a model in each mode and runtime, side by side, with what the machine can do beside them."""
+"""Times of a model in each mode and runtime, side by side, beside the peak speed of the machine."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,14 +10,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from diffusionad.deployment.calibration import Calibration, calibrate
 from diffusionad.deployment.latency import measure
+from diffusionad.deployment.peak_speed import PeakSpeed, measure_peak_speed
 from diffusionad.detector import Detector
 from diffusionad.runtime.engines import Variant, open_engine
 from diffusionad.section import Section
 
 MANY_PASSES = 10
-"""A mode of more passes than this is long: it is timed less often."""
+"""A mode with more passes than this is long, and is timed less often."""
 
 
 class Effort(Section):
@@ -25,9 +25,11 @@ class Effort(Section):
 
     threads: tuple[int, ...] = Field(min_length=1, description="numbers of threads; 0 is one thread per core")
     rounds: int = Field(ge=1, description="timed calls of each kind, taken in turn")
-    warmup: int = Field(ge=0, description="calls of each kind before, not timed")
-    long_rounds: int = Field(ge=0, description="the same for modes of many passes, at the smallest batch; 0: left out")
-    memory: bool = Field(description="whether the most memory is measured too, in a process for each runtime")
+    warmup: int = Field(ge=0, description="calls of each kind before them that are not timed")
+    long_rounds: int = Field(
+        ge=0, description="rounds of the modes of many passes, at the smallest batch; 0 leaves them out"
+    )
+    memory: bool = Field(description="whether peak memory is measured too, in one process per runtime")
 
 
 class Subject(NamedTuple):
@@ -35,7 +37,7 @@ class Subject(NamedTuple):
 
     variant: Variant
     folder: Path | None
-    """Where the export is; None for torch."""
+    """Folder of the export; None for torch."""
 
 
 class Case(NamedTuple):
@@ -46,7 +48,7 @@ class Case(NamedTuple):
     detector: Detector
 
 
-Row = dict[str, Any]
+TimingRow = dict[str, Any]
 """mode, runtime, precision, threads, batch; times in ms per call, images_per_s, share_of_peak."""
 
 
@@ -57,21 +59,21 @@ def time_all(
     subjects: Sequence[Subject],
     images: Tensor,
     gmac: Mapping[str, float],
-) -> tuple[list[Calibration], list[Row]]:
-    """Time everything at each number of threads and batch size, and calibrate the machine at each number of threads.
+) -> tuple[list[PeakSpeed], list[TimingRow]]:
+    """Time everything at each number of threads and batch size, and measure the peak speed at each number of threads.
 
     Args:
-        effort: How much.
+        effort: How much is measured.
         batch_sizes: Images per call.
-        detector: The model, run with torch in each of its modes.
-        subjects: What else runs the model's own mode.
-        images: As many as the largest batch, shape (B, 3, H, W).
+        detector: The model, run in torch in each of its modes.
+        subjects: Other ways to run the model's own mode.
+        images: Images of the largest batch, shape (B, 3, H, W).
         gmac: Multiply-adds per image in 10^9, by mode.
     """
-    before, calibrations, rows = torch.get_num_threads(), [], []
+    before, speeds, rows = torch.get_num_threads(), [], []
     most = max(map(_cores, effort.threads))
     for threads in map(_cores, effort.threads):
-        calibrations.append(calibrate(threads))
+        speeds.append(measure_peak_speed(threads))
         short, long = _cases(detector, subjects, threads)
         for batch in batch_sizes:
             with_long = threads == most and batch == min(batch_sizes)
@@ -80,11 +82,11 @@ def time_all(
                     warmup = effort.warmup if cases is short else 0
                     for row in _rows(cases, images[:batch], rounds, warmup):
                         speed = 2 * gmac[row["mode"]] * row["images_per_s"]  # GFLOP/s
-                        # three digits, not three decimals: a small network on busy cores reaches 1e-4
-                        share = float(f"{speed / calibrations[-1].gemm_gflops:.3g}")
+                        # three significant digits: a small network on busy cores reaches only 1e-4
+                        share = float(f"{speed / speeds[-1].gemm_gflops:.3g}")
                         rows.append(row | {"threads": threads, "batch": batch, "share_of_peak": share})
     torch.set_num_threads(before)
-    return calibrations, rows
+    return speeds, rows
 
 
 def _cases(detector: Detector, subjects: Sequence[Subject], threads: int) -> tuple[list[Case], list[Case]]:
@@ -101,7 +103,7 @@ def _cases(detector: Detector, subjects: Sequence[Subject], threads: int) -> tup
     return cases[False] + exports, cases[True]
 
 
-def _rows(cases: list[Case], images: Tensor, rounds: int, warmup: int) -> Iterator[Row]:
+def _rows(cases: list[Case], images: Tensor, rounds: int, warmup: int) -> Iterator[TimingRow]:
     calls = {
         f"{case.mode} {case.variant}": partial(case.detector.predict, images, mode=case.mode, batch_size=len(images))
         for case in cases

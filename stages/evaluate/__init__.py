@@ -1,1 +1,1 @@
-"""Anomaly maps, figures, pictures and the page of the test split."""
+"""Evaluation on the test split: anomaly maps, figures, pictures and a page."""

@@ -31,7 +31,8 @@ COMPARED = {
     "recall": "at_threshold_recall",
     "false_alarm_rate": "at_threshold_false_alarm_rate",
 }
-"""What a person compares, and its name in metrics.json. `dvc metrics show` prints a column for each: they fit 100."""
+"""Figures that people compare, and their names in metrics.json; as columns of `dvc metrics show` they fit 100
+characters."""
 DECIMALS = 4
 
 
@@ -40,16 +41,16 @@ class FiguresConfig(Section):
 
     fpr_limit: float = Field(gt=0, le=1, description="largest false positive rate of the PRO curve; 0.3 by custom")
     resamples: int = Field(ge=1, description="bootstrap resamples of images behind each interval")
-    seed: int = Field(ge=0, description="of the bootstrap")
+    seed: int = Field(ge=0, description="seed of the bootstrap")
 
 
 def image_figures(config: FiguresConfig, labels: NDArray[np.int64], scores: NDArray[np.float64]) -> Figures:
-    """image_auroc, image_ap and image_f1 (the best over thresholds), each with `_low` and `_high` (95 %).
+    """Compute image_auroc, image_ap and image_f1 (the best over thresholds), each with `_low` and `_high` (95 %).
 
     Args:
-        config: Of the bootstrap.
-        labels: 1 = anomalous, shape (N,).
-        scores: Higher is more anomalous, shape (N,).
+        config: Settings of the bootstrap.
+        labels: 0 = normal, 1 = anomalous, shape (N,).
+        scores: Image scores, higher is more anomalous, shape (N,).
     """
 
     def compute() -> tuple[Mapping[str, float], Mapping[str, NDArray[np.float64]]]:
@@ -66,16 +67,16 @@ def image_figures(config: FiguresConfig, labels: NDArray[np.int64], scores: NDAr
 
 
 def pixel_figures(config: FiguresConfig, prefix: str, maps: Maps, masks: Masks, counts: Tally) -> Figures:
-    """pixel_auroc, pixel_ap and pixel_pro under `prefix`, each with `_low` and `_high` (95 %), exact for float16 maps.
+    """Compute pixel_auroc, pixel_ap and pixel_pro, each with `_low` and `_high` (95 %), exact for float16 maps.
 
-    `pixel_rounding` is the most that one of them can be off, since the maps were rounded to float16.
+    `pixel_rounding` bounds the error of each of them that comes from rounding the maps to float16.
 
     Args:
-        config: Of the bootstrap and of PRO.
-        prefix: "" for real defects, "synthetic_" for synthetic ones.
-        maps: Of normal and anomalous images, shape (H, W) each; one is in memory at a time.
-        masks: Shape (H, W) each; empty for a normal image.
-        counts: Their tally.
+        config: Settings of the bootstrap and of PRO.
+        prefix: Prefix of the names: "" for real defects, "synthetic_" for synthetic ones.
+        maps: Anomaly maps of normal and anomalous images, shape (H, W) each; one is in memory at a time.
+        masks: Masks, bool, shape (H, W) each; empty for a normal image.
+        counts: Tally of the maps and masks.
     """
     names = tuple(f"{prefix}pixel_{name}" for name in ("auroc", "ap", "pro"))
     rounding: Figures = {}
@@ -98,7 +99,13 @@ def pixel_figures(config: FiguresConfig, prefix: str, maps: Maps, masks: Masks, 
 
 
 def threshold_figures(labels: NDArray[np.int64], scores: NDArray[np.float64], threshold: float) -> Figures:
-    """The calibrated threshold and what it does on the test set: `at_threshold_*`."""
+    """Compute what the calibrated threshold does on the test set: `at_threshold_*`, in [0, 1] or None.
+
+    Args:
+        labels: 0 = normal, 1 = anomalous, shape (N,).
+        scores: Image scores in [0, 1], shape (N,).
+        threshold: The calibrated threshold, in [0, 1].
+    """
     point = operating_point(labels, scores, threshold)
     return {
         "threshold": threshold,
@@ -110,7 +117,7 @@ def threshold_figures(labels: NDArray[np.int64], scores: NDArray[np.float64], th
 
 
 def compared(figures: Figures) -> dict[str, float]:
-    """Pick the figures that a person compares, rounded; one that cannot be computed is left out.
+    """Pick the figures in `COMPARED`, rounded to 4 decimals; one that cannot be computed is left out.
 
     Args:
         figures: All figures of a category, as metrics.json holds them.
@@ -120,7 +127,7 @@ def compared(figures: Figures) -> dict[str, float]:
 
 
 def absent(prefix: str, reason: str) -> Figures:
-    """Pixel figures that do not exist, and why."""
+    """Return the pixel figures as None, with the reason why they do not exist."""
     figures: Figures = {f"{prefix}pixel_{name}": None for name in ("auroc", "ap", "pro")}
     return figures | {f"{prefix}pixel_reason": reason}
 

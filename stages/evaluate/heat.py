@@ -1,4 +1,4 @@
-"""Anomaly maps in colours that the colour-blind can read; the same for every picture of the project."""
+"""Anomaly maps in colours that colour-blind people can read; the same for every picture of the project."""
 
 import matplotlib as mpl
 import numpy as np
@@ -8,19 +8,19 @@ HEAT = "cividis"  # readable for the colour-blind, and of even lightness
 
 
 def colour_limit(threshold: float) -> float:
-    """The value of an anomaly map that gets the last colour, so that the threshold lies at two thirds of the scale."""
+    """Return the map value that gets the last colour, such that the threshold lies at two thirds of the scale."""
     return max(min(1.0, 1.5 * threshold), 1e-6)
 
 
 def heat_map(anomaly_map: NDArray[np.floating], threshold: float) -> NDArray[np.float32]:
-    """Colour a map.
+    """Colour an anomaly map.
 
     Args:
-        anomaly_map: (H, W), in [0, 1].
-        threshold: Of the image score.
+        anomaly_map: Anomaly map in [0, 1], shape (H, W).
+        threshold: Threshold of the image score.
 
     Returns:
-        (H, W, 3), in [0, 1].
+        Colours in [0, 1], shape (H, W, 3).
     """
     return np.asarray(mpl.colormaps[HEAT](anomaly_map / colour_limit(threshold))[..., :3], dtype=np.float32)
 
@@ -29,11 +29,11 @@ def heat_layer(anomaly_map: NDArray[np.floating], threshold: float) -> NDArray[n
     """Colour a map where it is near the threshold or above, and leave the rest transparent.
 
     Args:
-        anomaly_map: (H, W), in [0, 1].
-        threshold: Of the image score, which is a mean of pixels: a pixel below 3/4 of it is not coloured.
+        anomaly_map: Anomaly map in [0, 1], shape (H, W).
+        threshold: Threshold of the image score, which is a mean of pixels: a pixel below 3/4 of it is not coloured.
 
     Returns:
-        (H, W, 4), colour and opacity in [0, 1].
+        Colour and opacity in [0, 1], shape (H, W, 4).
     """
     strength = ((anomaly_map / max(threshold, 1e-6) - 0.75) / 0.75).clip(0, 1)
     layer = mpl.colormaps["autumn"](1 - strength)
@@ -47,12 +47,12 @@ def overlay(
     """Lay `heat_layer` over a photograph.
 
     Args:
-        photograph: (H, W, 3), in [0, 1].
-        anomaly_map: (H, W), in [0, 1].
-        threshold: Of the image score.
+        photograph: Photograph in [0, 1], shape (H, W, 3).
+        anomaly_map: Anomaly map in [0, 1], shape (H, W).
+        threshold: Threshold of the image score.
 
     Returns:
-        (H, W, 3), in [0, 1].
+        Picture in [0, 1], shape (H, W, 3).
     """
     layer = heat_layer(anomaly_map, threshold)
     weight = layer[..., 3:]

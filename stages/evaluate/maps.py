@@ -14,9 +14,9 @@ class MapWriter:
     """Writes maps one after the other into a .npy file of shape (count, H, W), float16, that numpy.load reads.
 
     Args:
-        file: Opened for writing.
-        count: How many will come.
-        size: (H, W).
+        file: File, opened for writing.
+        count: Number of maps that will be written.
+        size: (H, W) in pixels.
     """
 
     def __init__(self, file: BinaryIO, count: int, size: tuple[int, int]) -> None:
@@ -30,11 +30,11 @@ class MapWriter:
 
 
 class StoredMaps:
-    """Maps of such a file, read one at a time, as often as one likes; a memory map would count as memory.
+    """Maps of a file of `MapWriter`, read one at a time and as often as needed; a memory map would count as memory.
 
     Args:
         path: The file.
-        chosen: Which of them, in order.
+        chosen: Indices of the maps to read, in order.
     """
 
     def __init__(self, path: Path, chosen: Sequence[int]) -> None:
@@ -51,7 +51,7 @@ class StoredMaps:
 
 
 class PackedMasks:
-    """Masks of one size, a bit a pixel."""
+    """Masks of one size, stored as one bit per pixel."""
 
     def __init__(self, masks: Iterator[NDArray[np.bool_]], size: tuple[int, int]) -> None:
         self._size = size

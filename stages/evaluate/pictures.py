@@ -1,4 +1,4 @@
-"""Pictures of test images for a person: photograph, reconstruction where there is one, anomaly map, overlay."""
+"""Pictures of test images for people: photograph, reconstruction where there is one, anomaly map, overlay."""
 
 from pathlib import Path
 
@@ -15,12 +15,12 @@ WIDTH_INCHES = 7.0
 
 
 def choose(table: pd.DataFrame, threshold: float, count: int) -> dict[str, pd.DataFrame]:
-    """Rows worth looking at, by kind; a kind without rows is left out.
+    """Choose rows worth looking at, by kind; a kind without rows is left out.
 
     Args:
-        table: Columns path, label, score; one row a test image.
-        threshold: Of the verdict.
-        count: Rows of each kind at most.
+        table: Table with columns path, label, score; one row per test image.
+        threshold: Threshold of the image score.
+        count: Largest number of rows of each kind.
 
     Returns:
         best: anomalous images with the highest scores; missed: anomalous ones with the lowest; false_alarms: normal
@@ -39,14 +39,14 @@ def choose(table: pd.DataFrame, threshold: float, count: int) -> dict[str, pd.Da
 
 
 class Gallery:
-    """Reconstructions and maps of the images that `choose` would choose, kept while all the others go by.
+    """Reconstructions and maps of the images that `choose` chooses; those of the others are dropped as they come.
 
-    An image that is not among the chosen of those seen so far is not among those of all, so few are in memory.
+    An image that is not chosen among those seen so far is not chosen among all, so few are in memory.
 
     Args:
-        rows: Columns path, label; one row a test image, in the order in which their predictions will come.
-        threshold: As of `choose`.
-        count: As of `choose`.
+        rows: Table with columns path, label; one row per test image, in the order of the predictions.
+        threshold: Threshold of the image score.
+        count: Largest number of images of each kind.
     """
 
     def __init__(self, rows: pd.DataFrame, threshold: float, count: int) -> None:
@@ -56,7 +56,7 @@ class Gallery:
         self._kept: dict[int, tuple[NDArray[np.float32] | None, NDArray[np.float32]]] = {}
 
     def add(self, prediction: Prediction) -> None:
-        """Take the next images."""
+        """Add the predictions for the next images."""
         first = len(self._scores)
         self._scores += prediction.image_score.tolist()
         seen = self._rows.iloc[: len(self._scores)].assign(score=self._scores)
@@ -71,18 +71,19 @@ class Gallery:
         self._kept = {i: answer for i, answer in (self._kept | fresh).items() if i in chosen}
 
     def __getitem__(self, index: int) -> tuple[NDArray[np.float32] | None, NDArray[np.float32]]:
-        """The reconstruction (3, H, W), if there is one, and the anomaly map (H, W), in [0, 1], of a chosen image."""
+        """Return the reconstruction (3, H, W), or None, and the map (H, W) of a chosen image, both in [0, 1]."""
         return self._kept[index]
 
 
 def draw_overview(path: Path, gallery: Gallery, rows: pd.DataFrame, images: Path) -> None:
-    """Draw a row of pictures for each image, with its verdict above.
+    """Draw one row of pictures per image, with its verdict above.
 
     Args:
         path: PNG to write.
-        gallery: Holds reconstruction and map of these rows, by their index.
-        rows: Columns path, defect, score, is_anomalous, and mask: relative path or missing; its outline is drawn.
-        images: Folder that paths are relative to.
+        gallery: Gallery with reconstruction and map of these rows, by their index.
+        rows: Table with columns path, defect, score, is_anomalous, and mask: a relative path or missing; the outline of
+            the mask is drawn.
+        images: Folder that the paths are relative to.
     """
     columns = 3 if gallery[rows.index[0]][0] is None else 4
     figure = Figure(figsize=(WIDTH_INCHES, WIDTH_INCHES / columns * 1.16 * len(rows)), layout="constrained", dpi=120)

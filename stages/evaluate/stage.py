@@ -9,18 +9,15 @@ import pandas as pd
 from pydantic import Field
 from tqdm import tqdm
 
-from diffusionad.data.images import read_mask
 from diffusionad.data.manifest import manifest_digest, read_manifest
 from diffusionad.detector import Detector
-from diffusionad.evaluation.curves import Curve, pr_curve, pro_curve, roc_curve, score_histogram
+from diffusionad.evaluation.curves import NO_CURVE, image_curves, pro_curve, score_histogram
 from diffusionad.evaluation.tally import Tally, sweep_tally, tally
 from diffusionad.metrics.pixels import Maps, Masks
-from diffusionad.metrics.ranking import sweep_images
 from diffusionad.networks.layout import best_device
 from diffusionad.section import Section
 from stages import command
 from stages.common.schemas import write_metrics, write_test_scores
-from stages.common.synthetic import read_synthetic
 from stages.evaluate.figures import (
     Figures,
     FiguresConfig,
@@ -35,6 +32,7 @@ from stages.evaluate.pictures import Gallery, choose, draw_overview
 from stages.evaluate.report.from_files import review_category
 from stages.evaluate.report.page import write_scripts
 from stages.evaluate.report.tiles import draw_answers, draw_photographs
+from stages.evaluate.truth import Truth, read_truth
 from stages.files import atomic_file, atomic_folder, write_json
 from stages.params import read_section
 from stages.paths import CategoryPaths
@@ -54,20 +52,20 @@ class EvaluationConfig(Section):
 
 
 class Marked(NamedTuple):
-    """Anomaly maps with the truth behind them; both can be gone through again, one image at a time."""
+    """Anomaly maps with their ground truth; both can be iterated over again, one image at a time."""
 
     maps: Maps
-    """Mask logits, float16, (H, W) each."""
+    """Mask logits, float16, shape (H, W) each."""
     masks: Masks
-    """(H, W) each; empty for a normal image."""
+    """Masks, bool, shape (H, W) each; empty for a normal image."""
     counts: Tally
-    """Of all their pixels."""
+    """Tally of all their pixels."""
     prefix: str
-    """Of the names of the figures: "synthetic_" where the defects are."""
+    """Prefix of the names of the figures: "synthetic_" for synthetic defects, "" for real ones."""
 
 
 def evaluate(evaluation: EvaluationConfig, *, paths: CategoryPaths) -> None:
-    """Read the model and the test rows; write scores, maps, figures, curves, pictures and the page.
+    """Read the model and the test split; write scores, maps, figures, curves, pictures and the page.
 
     Where no anomalous test image has a mask, pixel figures come from the synthetic test set and are named
     `synthetic_*`; a figure that cannot be computed is null, with the reason beside it.
@@ -84,11 +82,12 @@ def evaluate(evaluation: EvaluationConfig, *, paths: CategoryPaths) -> None:
     if rows.empty:
         raise ValueError(f"{paths.manifest}: no image in split `test`; there is nothing to evaluate on")
 
+    truth = read_truth(rows, paths)
     gallery = Gallery(rows, detector.config.threshold, evaluation.pictures)
     with atomic_folder(paths.report) as page, atomic_folder(paths.maps) as draft:
         write_scripts(page)
-        table = _score(detector, rows, gallery, draft / MAPS, page, paths)
-        marked = _marked(detector, rows, draft / MAPS, paths)
+        table = _score(detector, rows, truth, gallery, draft / MAPS, page, str(paths))
+        marked = _marked(detector, truth, draft / MAPS)
         figures = _figures(evaluation.figures, detector.config.threshold, table, marked)
         _write_curves(evaluation, table, marked, paths)
     write_test_scores(paths.scores, table)
@@ -104,21 +103,20 @@ def evaluate(evaluation: EvaluationConfig, *, paths: CategoryPaths) -> None:
 
 
 def _score(
-    detector: Detector, rows: pd.DataFrame, gallery: Gallery, file: Path, page: Path, paths: CategoryPaths
+    detector: Detector, rows: pd.DataFrame, truth: Truth, gallery: Gallery, file: Path, page: Path, name: str
 ) -> pd.DataFrame:
-    """Predict each image once: write its map and tiles, keep what may be drawn, return its score and verdict."""
-    scores = []
-    masks = [None if name is None else paths.images / name for name in _mask_names(rows)]
+    """Predict each image once: write its map and its pictures for the page; return the scores and verdicts."""
+    scores, outlines = [], truth.outlines
     with file.open("wb") as stream:
         maps = MapWriter(stream, len(rows), detector.config.image_size)
-        for start in tqdm(range(0, len(rows), BATCH), desc=f"evaluate {paths.dataset}/{paths.category}", disable=None):
-            files = [paths.images / name for name in rows["path"][start : start + BATCH]]
+        for start in tqdm(range(0, len(rows), BATCH), desc=f"evaluate {name}", disable=None):
+            files = truth.files[start : start + BATCH]
             prediction = detector.predict(files, batch_size=BATCH)
             scores.append(prediction.image_score.numpy())
-            # float16 keeps three digits of a logit; as a probability, all that is sure would be 1.
+            # float16 keeps three digits of a logit; of a probability, large values would all round to 1.
             maps.write(prediction.mask_logits.numpy())
             gallery.add(prediction)
-            draw_photographs(page, start, files, masks[start : start + BATCH])
+            draw_photographs(page, start, files, outlines[start : start + BATCH])
             made = None if prediction.reconstruction is None else prediction.reconstruction.numpy()
             draw_answers(page, start, 0, made, prediction.anomaly_map.numpy(), detector.config.threshold)
     score = np.concatenate(scores)
@@ -126,25 +124,19 @@ def _score(
     return table.assign(score=score, is_anomalous=score >= detector.config.threshold)
 
 
-def _marked(detector: Detector, rows: pd.DataFrame, file: Path, paths: CategoryPaths) -> Marked | None:
-    """Pair the maps with masks: of the real defects where there are any, else of the synthetic test set."""
-    size, has_mask = detector.config.image_size, rows["mask"].notna()
-    if has_mask.any():
-        known = rows[has_mask | (rows["label"] == 0)]
-        empty = np.zeros(size, np.bool_)
-        read = (empty if name is None else read_mask(paths.images / name, size) for name in _mask_names(known))
-        maps, masks = StoredMaps(file, known.index.tolist()), PackedMasks(read, size)
-        return Marked(maps, masks, tally(maps, masks), "")
-    synthetic = read_synthetic(paths.synthetic / "test.npz")
-    if synthetic is None:
+def _marked(detector: Detector, truth: Truth, file: Path) -> Marked | None:
+    """Pair maps with masks: of the real defects where there are any, otherwise of the synthetic test set."""
+    maps: Maps
+    if truth.masks:
+        maps = StoredMaps(file, list(truth.masks))
+    elif truth.synthetic is not None:
+        prediction = detector.predict(truth.synthetic.images, batch_size=BATCH)
+        maps = list(prediction.mask_logits.numpy().astype(np.float16))
+    else:
         return None
-    prediction = detector.predict(synthetic.images, batch_size=BATCH)
-    drawn = list(prediction.mask_logits.numpy().astype(np.float16))
-    return Marked(drawn, list(synthetic.masks), tally(drawn, synthetic.masks), "synthetic_")
-
-
-def _mask_names(rows: pd.DataFrame) -> list[str | None]:
-    return [name if isinstance(name, str) else None for name in rows["mask"].tolist()]
+    size = detector.config.image_size
+    masks = PackedMasks(truth.read_masks(size), size)
+    return Marked(maps, masks, tally(maps, masks), truth.prefix)
 
 
 def _figures(config: FiguresConfig, threshold: float, table: pd.DataFrame, marked: Marked | None) -> Figures:
@@ -169,11 +161,8 @@ def _write_curves(
     evaluation: EvaluationConfig, table: pd.DataFrame, marked: Marked | None, paths: CategoryPaths
 ) -> None:
     labels, scores = table["label"].to_numpy(), table["score"].to_numpy()
-    points, nothing = evaluation.curve_points, Curve(np.empty(0), np.empty(0))
-    roc = pr = pro = nothing
-    if 0 < labels.sum() < len(labels):
-        steps = sweep_images(labels, scores)
-        roc, pr = roc_curve(steps, points), pr_curve(steps, points)
+    points, pro = evaluation.curve_points, NO_CURVE
+    roc, pr = image_curves(labels, scores, points)
     if marked is not None:
         pro = pro_curve(sweep_tally(marked.counts), evaluation.figures.fpr_limit, points)
     bins = score_histogram(labels, scores, evaluation.histogram_bins)

@@ -1,7 +1,7 @@
-"""All times of a trained model, in minutes: `make bench`, or `python -m stages.tools.bench KEY`.
+"""Measure all times of a trained model, which takes minutes: `make bench`, or `python -m stages.tools.bench KEY`.
 
-Exports the model for each runtime and precision that is installed and passes, then times them all; the times that DVC's
-stage `benchmark` left are replaced by the longer table.
+Exports the model for each installed runtime and each precision, then times all exports that pass their check; the
+longer table replaces the one of DVC's stage `benchmark`.
 """
 
 import logging
@@ -22,7 +22,7 @@ LOG = logging.getLogger(__name__)
 
 
 def bench(config: BenchmarkConfig, exports: ExportConfig, *, paths: CategoryPaths) -> None:
-    """Export what can be exported and time it; write what stage `benchmark` writes of times."""
+    """Export the model in every way and time it; the times replace those of stage `benchmark`."""
     detector = Detector.load(paths.model)
     images = read_test_images(detector, max(config.batch_sizes), paths)
     subjects = [Subject(Variant("torch", "fp32"), None), *export_all(exports, paths)]
@@ -30,7 +30,7 @@ def bench(config: BenchmarkConfig, exports: ExportConfig, *, paths: CategoryPath
 
 
 def export_all(config: ExportConfig, paths: CategoryPaths) -> list[Subject]:
-    """Export the model in every way, unless that is done; what is not installed or refused is named and left out."""
+    """Export the model in every way that is not done yet; what is not installed or is refused is logged and skipped."""
     subjects = []
     model = digest_of([paths.model / CONFIG, paths.model / WEIGHTS])
     for variant in (Variant(*names) for names in EXPORTS):

@@ -1,6 +1,6 @@
-"""Read every setting of every stage, and say all that is wrong with them at once: `python -m stages.tools.check`.
+"""Read every setting of every stage and report all errors at once: `python -m stages.tools.check`.
 
-A stage reads its own sections when its turn comes, which may be hours after a typo in the section of a later one.
+A stage reads its own sections only when it runs, which may be hours after a typo was made.
 """
 
 import sys
@@ -47,7 +47,7 @@ SECTIONS: dict[str, type[Section]] = {
 
 
 def faults(path: Path = PARAMS) -> Iterator[str]:
-    """Yield a line for each section and file that cannot be read, and for networks that the settings cannot build."""
+    """Yield one line per section or file that cannot be read, and per category whose networks cannot be built."""
     for name, kind in SECTIONS.items():
         try:
             read_section(kind, name, path)
@@ -70,7 +70,7 @@ def faults(path: Path = PARAMS) -> Iterator[str]:
 
 
 def _build(key: str, path: Path) -> None:
-    """Build the networks of a category, in shapes without memory: all that can be refused is, and nothing is computed.
+    """Build the networks of a category on the meta device, which checks all shapes and computes nothing.
 
     Raises:
         ValueError: If its detector does not exist, cannot be read or cannot be built at the size of its images.

@@ -1,8 +1,8 @@
-"""The table of docs/performance.md, measured again: `python -m stages.tools.claims KEY`, or `make claims`.
+"""Measure the table of docs/performance.md again: `python -m stages.tools.claims KEY`, or `make claims`.
 
-Ratios of things that run in turns in one process, by processor time, so that a busy machine changes them little. With
-one thread (OMP_NUM_THREADS=1) that is the time on a quiet machine. What is measured, and against what, stands beside.
-`CLAIMS=paper,starter` in the environment takes a part of them.
+Most claims are ratios of calls that run in turns in one process, by processor time, so that a busy machine changes them
+little. With one thread (OMP_NUM_THREADS=1) that is the time on a quiet machine. Each claim names what is measured and
+against what. `CLAIMS=paper,starter` in the environment measures some of the parts only.
 """
 
 import json
@@ -18,11 +18,11 @@ import numpy as np
 import torch
 
 from diffusionad.base import Form
-from diffusionad.deployment.calibration import calibrate
 from diffusionad.deployment.export import write_onnx
 from diffusionad.deployment.latency import Latency
 from diffusionad.deployment.latency import measure as measure_by
 from diffusionad.deployment.parity import ExportConfig
+from diffusionad.deployment.peak_speed import measure_peak_speed
 from diffusionad.detector import Detector
 from diffusionad.detectors.diffusionad.form import GuidedForm
 from diffusionad.detectors.diffusionad.model import DiffusionAD, DiffusionADConfig
@@ -63,16 +63,16 @@ class Claim(NamedTuple):
     unit: str
     value: float
     spread: float | None
-    """Of the faster side: interquartile range over median."""
+    """Interquartile range over median of the times of the faster side; None where nothing was repeated."""
 
 
 def measure(calls: Mapping[str, Callable[[], object]], rounds: int, warmup: int) -> dict[str, Latency]:
-    """Time calls in turns by the processor time of all threads, which neighbours on the machine change little."""
+    """Time calls in turns, by the processor time of all threads, which other processes on the machine change little."""
     return measure_by(calls, rounds, warmup, time.process_time)
 
 
 def paper(_paths: CategoryPaths) -> list[Claim]:
-    """The paper's architecture with random weights: ours against the authors' formulation, which needs seconds."""
+    """The paper's architecture with random weights: this package against the authors' formulation (times x faster)."""
     with tempfile.TemporaryDirectory() as place:
         model = _of_the_paper(Path(place)).eval()
         images, noise = _inputs(1, (SIDE, SIDE))
@@ -96,9 +96,9 @@ def paper(_paths: CategoryPaths) -> list[Claim]:
 
 
 def gpu(_paths: CategoryPaths) -> list[Claim]:
-    """The same on a GPU, by the wall: inference in batches, walks of many passes, and a training step."""
+    """The paper's architecture on a GPU, by wall time: batches and training (images/s), many passes (ratios)."""
     if not torch.cuda.is_available():
-        raise ValueError("CLAIMS: torch finds no GPU here, which part `gpu` is about; leave it out")
+        raise ValueError("CLAIMS: torch finds no GPU here, and part `gpu` needs one; leave it out")
     with tempfile.TemporaryDirectory() as place:
         model = _of_the_paper(Path(place)).cuda().eval()
         training = read_section(TrainingConfig, "training", _settings_of_the_paper(Path(place)))
@@ -141,7 +141,7 @@ def _training_on_gpu(model: DiffusionAD, training: TrainingConfig) -> list[Claim
 
 
 def _wall(calls: Mapping[str, Callable[[], object]], rounds: int, warmup: int) -> dict[str, Latency]:
-    """Time calls in turns by the wall, each with the wait for what it started on the GPU."""
+    """Time calls in turns, by wall time; each ends when the GPU has finished what it started."""
 
     def finished(call: Callable[[], object]) -> Callable[[], None]:
         def both() -> None:
@@ -154,7 +154,7 @@ def _wall(calls: Mapping[str, Callable[[], object]], rounds: int, warmup: int) -
 
 
 def starter(paths: CategoryPaths) -> list[Claim]:
-    """The trained model by each runtime that passed its export, against plain torch."""
+    """The trained model in each runtime whose export passed, against plain torch (times x faster)."""
     detector = Detector.load(paths.model)
     images, noise = _inputs(1, detector.config.image_size)
     threads = torch.get_num_threads()
@@ -169,7 +169,7 @@ def starter(paths: CategoryPaths) -> list[Claim]:
 
 
 def walks(paths: CategoryPaths) -> list[Claim]:
-    """One step against many, and against the guided one; the reconstruction alone."""
+    """The reconstruction alone: one step against many steps and against norm guidance (ratios of times)."""
     detector = Detector.load(paths.model)
     names = ("one_step", "norm_guided", "ddim")
     times = measure({name: plainly.reconstruction(detector, name) for name in names}, ROUNDS, 2)
@@ -187,7 +187,7 @@ def walks(paths: CategoryPaths) -> list[Claim]:
 
 
 def metrics(_paths: CategoryPaths) -> list[Claim]:
-    """All pixel figures of 100 maps at 256 px, exact, against scikit-learn and a PRO loop over 200 thresholds."""
+    """All exact pixel figures of 100 maps at 256 px, against scikit-learn and a PRO loop (times x faster)."""
     maps, masks = plainly.random_maps(MAPS, SIDE, seed=0)
     calls: dict[str, Callable[[], object]] = {
         "authors": lambda: plainly.slow_metrics(maps, masks),
@@ -203,7 +203,7 @@ def metrics(_paths: CategoryPaths) -> list[Claim]:
 
 
 def synthesis(paths: CategoryPaths) -> list[Claim]:
-    """One synthetic anomaly at 256 px against a training step's share an image, the starter's networks at that size."""
+    """One synthetic anomaly at 256 px against a training step of the starter networks, both per image (ratio)."""
     config = read_document(paths.synthetic / "settings.json", SynthesisConfig)
     training = read_section(TrainingConfig, "training")
     settings = read_settings(DiffusionADConfig, detector_file("diffusionad"), {"kind": "diffusionad"})
@@ -224,7 +224,7 @@ def synthesis(paths: CategoryPaths) -> list[Claim]:
 
 
 def memory(_paths: CategoryPaths) -> list[Claim]:
-    """All pixel figures with their intervals of 10,000 maps at 256 px, in a process of its own."""
+    """Peak memory (GiB) and time (s) of all pixel figures with intervals of 10,000 maps at 256 px."""
     start = time.perf_counter()
     peak = peak_of_maps(MANY_MAPS, SIDE)
     return [
@@ -239,7 +239,7 @@ PARTS: Mapping[str, Callable[[CategoryPaths], list[Claim]]] = {
 
 
 def measure_claims(parts: list[str], *, paths: CategoryPaths) -> None:
-    """Measure the parts, print their lines and put them into `paths.claims`, where other parts stay.
+    """Measure the parts, log their lines and store them in `paths.claims`, where other parts stay.
 
     Raises:
         ValueError: If there is no such part.
@@ -254,11 +254,11 @@ def measure_claims(parts: list[str], *, paths: CategoryPaths) -> None:
             LOG.info("| %s | %s | %.2f %s |", claim.what, claim.against, claim.value, claim.unit)
         malloc = "keeps large blocks" if os.environ.get(KEPT) else "default"
         conditions = {"machine": machine(), "cpu_capability": torch.backends.cpu.get_cpu_capability(), "malloc": malloc}
-        calibration = calibrate(torch.get_num_threads())._asdict()
+        speed = measure_peak_speed(torch.get_num_threads())._asdict()
         kept[f"{name}, malloc {malloc}"] = {
             **conditions,
             "load_1min": [round(load, 1), round(os.getloadavg()[0], 1)],
-            "calibration": calibration,
+            "calibration": speed,
             "claims": [claim._asdict() for claim in claims],
         }
         write_json(paths.claims, kept)
@@ -271,7 +271,7 @@ def _inputs(batch: int, size: tuple[int, int]) -> tuple[torch.Tensor, torch.Tens
 
 
 def _batch(count: int) -> Batch:
-    """What a training step takes, half of it normal."""
+    """Draw a batch of `count` images for a training step, half of them normal."""
     images, _ = _inputs(count, (SIDE, SIDE))
     half = torch.arange(count) < count // 2
     return Batch(images, (images[:, :1] > 0.9).float(), half)  # noqa: PLR2004  # a tenth of the pixels

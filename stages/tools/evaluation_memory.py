@@ -1,4 +1,4 @@
-"""How much memory the figures of a large test set need: real files, real code, a process of its own."""
+"""The peak memory of the figures of a large test set, measured on real files in its own process."""
 
 import multiprocessing
 import resource
@@ -15,7 +15,7 @@ CHUNK = 100
 
 
 def peak_of_maps(count: int, side: int) -> float:
-    """Write `count` maps of side x side to a file, compute all figures with 1000 resamples; the peak in MiB."""
+    """Write `count` maps of side x side px, compute all figures with 1000 resamples; return the peak memory, MiB."""
     with (
         tempfile.TemporaryDirectory() as place,
         ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool,

@@ -1,7 +1,7 @@
-"""A trained model as a file for ONNX Runtime or OpenVINO; `diffusionad export` calls it, DVC does not.
+"""Write a trained model as a file for ONNX Runtime or OpenVINO; `diffusionad export` calls this, DVC does not.
 
-An export is kept only if it says what torch says: its map and its image AUROC are compared on the validation set, never
-on test data. What fails leaves the last good export of its kind in place.
+An export is kept only if it agrees with torch: its maps and its image AUROC are compared on the validation set, never
+on test data. A refused export leaves the last good one of its variant in place.
 """
 
 import logging
@@ -22,7 +22,7 @@ from diffusionad.deployment.latency import Latency, measure
 from diffusionad.deployment.parity import Agreement, Answers, ExportConfig, check, compare
 from diffusionad.detector import CONFIG, WEIGHTS, Detector
 from diffusionad.runtime.engines import EXPORTS, MODULES, Variant, open_engine, require
-from diffusionad.runtime.record import RECORD, Record, digest_of, machine
+from diffusionad.runtime.record import RECORD, ExportRecord, digest_of, machine
 from stages.common.synthetic import read_synthetic
 from stages.files import atomic_file, atomic_folder, write_json
 from stages.paths import CategoryPaths
@@ -31,28 +31,28 @@ LOG = logging.getLogger(__name__)
 
 
 class Material(NamedTuple):
-    """The images that an export is made and judged with; none is of the test set."""
+    """The images with which an export is made and judged; none is from the test set."""
 
     calibration: Tensor
-    """Normal training images, (N, 3, H, W) in [0, 1]."""
+    """Normal training images in [0, 1], shape (N, 3, H, W)."""
     validation: Tensor
-    """Normal and synthetic validation images, (M, 3, H, W)."""
+    """Normal and synthetic validation images in [0, 1], shape (M, 3, H, W)."""
     labels: NDArray[np.int64]
-    """(M,): 1 = synthetic anomaly."""
+    """Labels of the validation images, 0 = normal, 1 = synthetic anomaly, shape (M,)."""
 
 
-def export(config: ExportConfig, variant: Variant, *, model: Path, out: Path) -> Record:
-    """Read a model and the images of its category; write the export and what it says of itself.
+def export(config: ExportConfig, variant: Variant, *, model: Path, out: Path) -> ExportRecord:
+    """Read a model and the images of its category; write the export and its record.
 
     Args:
-        config: Bounds of the agreement, and how many images.
+        config: Bounds of the agreement with torch, and numbers of images.
         variant: Runtime and precision.
-        model: Folder of `Detector.save`.
-        out: Folder that gets a copy of the model and a folder for the variant, all that `Detector.load` needs.
+        model: Folder that `Detector.save` wrote.
+        out: Folder for a copy of the model and a folder per variant, which is what `Detector.load` needs.
 
     Raises:
         ValueError: If there is no such runtime or it is not installed, an image is missing, the model was trained on
-            another manifest, or the export disagrees with torch. What `out` held stays.
+            another manifest, or the export disagrees with torch. `out` is left as it was.
     """
     if variant not in EXPORTS:
         known = ", ".join(str(Variant(*names)) for names in EXPORTS)
@@ -73,7 +73,7 @@ def export(config: ExportConfig, variant: Variant, *, model: Path, out: Path) ->
         size = sum(file.stat().st_size for file in draft.iterdir())
         record = _record(model, variant, agreement, len(material.labels), times, size)
         write_json(draft / RECORD, record.model_dump(mode="json"))
-        # Before the folder is in place: an export beside another version of the model would be refused.
+        # Before the folder is moved into place: an export beside another version of the model would be refused.
         for name in (CONFIG, WEIGHTS):
             with atomic_file(out / name) as copy:
                 shutil.copyfile(model / name, copy)
@@ -125,8 +125,8 @@ def _judge(config: ExportConfig, material: Material, exported: Detector, detecto
 
 def _record(
     model: Path, variant: Variant, agreement: Agreement, images: int, times: dict[str, Latency], size: int
-) -> Record:
-    record = Record(
+) -> ExportRecord:
+    record = ExportRecord(
         model=digest_of([model / CONFIG, model / WEIGHTS]),
         **variant._asdict(),
         images=images,
@@ -138,5 +138,5 @@ def _record(
         spread=round(times["it"].spread, 3),
         file_mib=round(size / 2**20, 3),
     )
-    LOG.info("%s: %.1f ms an image, torch %.1f ms", variant, record.ms, record.ms_torch)
+    LOG.info("%s: %.1f ms per image, torch %.1f ms", variant, record.ms, record.ms_torch)
     return record

@@ -16,18 +16,18 @@ LOG = logging.getLogger(__name__)
 PAPER = Path("params/paper.yaml")
 KIND = "diffusionad"
 TOP_K = 50
-"""Pixels whose mean is the image score, at any size."""
+"""Number of pixels whose mean is the image score, at any image size."""
 THRESHOLD = 0.5
-"""The authors calibrate none: the middle of the map stands in its place."""
+"""The authors calibrate no threshold: this is the middle of the range of scores."""
 
 
 def import_reference(checkpoint: Path, folder: Path, *, params: Path = PARAMS, paper: Path = PAPER) -> DetectorConfig:
-    """Read weights and settings of `checkpoint`, write the model to `folder`.
+    """Read the weights and settings of `checkpoint`; write the model to `folder`.
 
-    The settings are those of the profile `paper`, with what the checkpoint's own `args` say in their place.
+    The settings are those of the profile `paper`, overridden by the checkpoint's own `args`.
 
     Raises:
-        ValueError: If the checkpoint is not one, or its weights are not of the network that its settings describe.
+        ValueError: If the file is not a checkpoint of the authors, or its weights do not fit its settings.
     """
     reference = read_reference(checkpoint)
     try:

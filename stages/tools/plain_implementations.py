@@ -1,4 +1,4 @@
-"""What the claims of docs/performance.md are measured against: the same work, done plainly."""
+"""Plain implementations of the same work, against which the claims of docs/performance.md are measured."""
 
 from collections.abc import Callable
 
@@ -26,7 +26,16 @@ Marks = NDArray[np.bool_]
 
 
 def two_passes(model: DiffusionAD, images: Tensor, noise: Tensor) -> Callable[[], Tensor]:
-    """The authors' formulation: one pass per noise level, eqs. (7) and (8) as written, NCHW, fp32; autograd off."""
+    """Return a call of the authors' formulation: one pass per noise level, eqs. (7) and (8); NCHW, fp32, no autograd.
+
+    Args:
+        model: A model in evaluation mode.
+        images: Images in [0, 1], shape (B, 3, H, W).
+        noise: Standard normal noise for t_s and t_b, shape (2, B, 3, H, W).
+
+    Returns:
+        Function that returns anomaly maps in [0, 1], shape (B, 1, H, W).
+    """
     guidance, schedule = model.config.guidance, model.schedule
     t_s, t_b = (torch.full((len(images),), t) for t in (guidance.t_s, guidance.t_b))
 
@@ -46,7 +55,10 @@ def two_passes(model: DiffusionAD, images: Tensor, noise: Tensor) -> Callable[[]
 
 
 def plain(model: DiffusionAD, images: Tensor, noise: Tensor) -> Callable[[], Tensor]:
-    """The model as torch runs it when nothing is done for speed: fp32, NCHW, autograd off."""
+    """Return a call of the model in torch with nothing done for speed: fp32, NCHW, no autograd.
+
+    Arguments and result are those of `two_passes`.
+    """
 
     @torch.inference_mode()
     def call() -> Tensor:
@@ -57,14 +69,14 @@ def plain(model: DiffusionAD, images: Tensor, noise: Tensor) -> Callable[[], Ten
 
 
 def rebuild(detector: Detector) -> DiffusionAD:
-    """The model of a detector again, in NCHW and evaluation mode.
+    """Build the model of a detector again, in NCHW and evaluation mode.
 
     Raises:
-        ValueError: If it is another kind of model.
+        ValueError: If the detector is of another kind.
     """
     model = detector.config.build()
     if not isinstance(model, DiffusionAD):
-        raise ValueError(  # noqa: TRY004  # what a user can cause is a ValueError
+        raise ValueError(  # noqa: TRY004  # a user can cause this
             "the claims are about DiffusionAD; train one, or take `CLAIMS=metrics,memory`"
         )
     model.load_state_dict(detector.weights)
@@ -72,7 +84,7 @@ def rebuild(detector: Detector) -> DiffusionAD:
 
 
 def guided(model: DiffusionAD, x_0: Tensor, epsilon_s: Tensor, epsilon_b: Tensor) -> Tensor:
-    """Norm guidance as in training, with nothing worked out before; all tensors of shape (B, C, H, W)."""
+    """Reconstruct with norm guidance as in training, nothing computed in advance; tensors of shape (B, C, H, W)."""
     guidance = model.config.guidance
     t_s, t_b = (torch.full((len(x_0),), t) for t in (guidance.t_s, guidance.t_b))
     return reconstruct(
@@ -81,7 +93,7 @@ def guided(model: DiffusionAD, x_0: Tensor, epsilon_s: Tensor, epsilon_b: Tensor
 
 
 def reconstruction(detector: Detector, mode: str) -> Callable[[], Tensor]:
-    """The reconstruction of one image alone, by torch with channels last."""
+    """Return a call that reconstructs one image, (1, 3, H, W), in torch with channels last, without segmentation."""
     x_0 = torch.rand(1, 3, *detector.config.image_size, generator=torch.Generator().manual_seed(0))
     noise = torch.randn(x_0.shape, generator=torch.Generator().manual_seed(1))
     model = rebuild(detector)
@@ -90,7 +102,10 @@ def reconstruction(detector: Detector, mode: str) -> Callable[[], Tensor]:
 
 
 def reconstructing(model: DiffusionAD, x_0: Tensor, noise: Tensor, mode: str) -> Callable[[], Tensor]:
-    """The reconstruction of x_0 alone, by a model in its present layout; every noise is the one given."""
+    """Return a call that reconstructs x_0, (B, C, H, W), in the present layout of the model, without segmentation.
+
+    Every noise is `noise`, in the shape of x_0.
+    """
     t_s = torch.full((len(x_0),), model.config.guidance.t_s)
 
     @torch.inference_mode()
@@ -110,7 +125,7 @@ class _Same:
     def __init__(self, noise: Tensor) -> None:
         self._noise = noise
 
-    def __call__(self, key: int) -> Tensor:  # noqa: ARG002  # the same for all
+    def __call__(self, key: int) -> Tensor:  # noqa: ARG002  # one noise for all keys
         return self._noise
 
     def generators(self, key: int) -> list[torch.Generator]:  # noqa: ARG002
@@ -118,7 +133,7 @@ class _Same:
 
 
 def random_maps(count: int, side: int, seed: int) -> tuple[Arrays, Marks]:
-    """Noise in which every other image has a few brighter discs, (count, side, side), and where they are."""
+    """Draw maps of noise, with brighter discs in every other one, and masks of the discs: (count, side, side) each."""
     rng = np.random.default_rng(seed)
     maps = rng.standard_normal((count, side, side), np.float32)
     masks = np.zeros(maps.shape, np.bool_)
@@ -133,7 +148,12 @@ def random_maps(count: int, side: int, seed: int) -> tuple[Arrays, Marks]:
 
 
 def slow_metrics(maps: Arrays, masks: Marks) -> tuple[float, float, float]:
-    """AUROC and average precision by scikit-learn, PRO by a loop over thresholds and regions."""
+    """Compute AUROC and AP with scikit-learn, and PRO up to a rate of 0.3 in a loop over thresholds and regions.
+
+    Args:
+        maps: Anomaly maps, shape (N, H, W).
+        masks: Masks, shape (N, H, W).
+    """
     truth, scores = masks.ravel(), maps.ravel()
     regions = [
         (image, labels == number)
@@ -152,7 +172,7 @@ def slow_metrics(maps: Arrays, masks: Marks) -> tuple[float, float, float]:
 
 
 def tallied_metrics(maps: Arrays, masks: Marks) -> tuple[float, float, float, float]:
-    """All pixel figures in bounded memory."""
+    """Compute AUROC, AP, PRO up to a rate of 0.3 and the best F1 of maps and masks (N, H, W), in bounded memory."""
     steps = sweep_tally(tally(maps, masks))
     figures = auroc(steps), average_precision(steps), pro(steps, FPR_LIMIT), f1(steps).max()
     return tuple(map(float, figures))  # type: ignore[return-value]  # four of them

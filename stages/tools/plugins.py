@@ -1,4 +1,4 @@
-"""A kind of detector that an installed package brings becomes one of this repository: `diffusionad plugin add KIND`."""
+"""Add a kind of detector from an installed package to this repository: `diffusionad plugin add KIND`."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ FOLDER = Path("diffusionad", "detectors")
 
 
 def add_plugin(kind: str, root: Path = Path()) -> list[Path]:
-    """Write what DVC tracks of an installed kind: which code it is, and, unless they are there, its settings.
+    """Write what DVC tracks of an installed kind: the digest of its code and, unless the file exists, its settings.
 
     Args:
         kind: Name of an entry point of the group `diffusionad.detectors`.

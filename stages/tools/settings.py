@@ -11,23 +11,23 @@ from stages.files import atomic_file
 from stages.params import DETECTORS, PARAMS, detector_file
 
 SECTION = "detectors"
-"""Section of a profile that is laid over the settings of detectors."""
+"""Section of a profile that holds settings of detectors."""
 
 
 def lay_over(profile: Path, params: Path = PARAMS) -> list[str]:
     """Write the values of a profile into params.yaml and the settings of detectors; comments and other values stay.
 
     Args:
-        profile: YAML with a part of the keys of params.yaml; `categories` and `datasets` may bring new ones. Below
-            `detectors.KIND` it holds a part of the keys of params/detectors/KIND.yaml.
-        params: The file to change; the settings of detectors stand beside it.
+        profile: YAML file with some of the keys of params.yaml; `categories` and `datasets` may have new ones. Its
+            section `detectors.KIND` has some of the keys of params/detectors/KIND.yaml.
+        params: File to change; the settings of detectors are beside it.
 
     Returns:
         The keys whose values changed, as `section.key`.
 
     Raises:
-        ValueError: If a file is missing or not YAML, or the profile has a key that its file does not have. Nothing is
-            written then.
+        ValueError: If a file is missing or not YAML, or the profile has a key that the file to change lacks. Nothing
+            is written then.
     """
     yaml = YAML()
     yaml.width = 120

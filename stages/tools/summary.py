@@ -1,4 +1,4 @@
-"""What came out, for a terminal: `python -m stages.tools.summary`. The pages that it names say the rest."""
+"""The figures of all categories, for a terminal, with the paths of their pages: `python -m stages.tools.summary`."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,11 +14,11 @@ SYNTHETIC = "on synthetic defects"
 
 
 def lines(paths: CategoryPaths, fpr_limit: float) -> Iterator[str]:
-    """Yield the figures of one category, with their intervals, and where its page lies.
+    """Yield the figures of one category, with their intervals, and the path of its page.
 
     Args:
-        paths: Of the category.
-        fpr_limit: Of PRO.
+        paths: Paths of the category.
+        fpr_limit: Largest false positive rate of the PRO curve, in (0, 1].
     """
     name = str(paths)
     if not paths.metrics.is_file():

@@ -1,4 +1,4 @@
-"""The same weights under other settings: a checkpoint decides by its config how it infers."""
+"""The same weights with other settings: the config of a checkpoint decides how it infers."""
 
 from pathlib import Path
 
@@ -13,10 +13,10 @@ from stages.files import atomic_folder
 def write_variant(source: Path, folder: Path, model: ModelConfig) -> None:
     """Copy a checkpoint with `model` in place of its own settings; its threshold is that of the source.
 
-    `model` may be of another kind: weights that it does not have are left out.
+    `model` may be of another kind: weights that this kind does not have are left out.
 
     Raises:
-        ValueError: If `model` has weights that the source lacks.
+        ValueError: If `model` needs weights that the source lacks.
     """
     weights = load_file(source / WEIGHTS)
     config = DetectorConfig.model_validate_json((source / CONFIG).read_bytes())
@@ -33,7 +33,7 @@ def write_variant(source: Path, folder: Path, model: ModelConfig) -> None:
 
 
 def write_untrained(source: Path, folder: Path) -> None:
-    """Write the model of a checkpoint with random weights, which show what is no merit of the training."""
+    """Write the model of a checkpoint with random weights, as a control for the training."""
     config = DetectorConfig.model_validate_json((source / CONFIG).read_bytes())
     torch.manual_seed(config.seed)
     with atomic_folder(folder) as draft:

@@ -1,1 +1,1 @@
-"""Training: batches, resuming, selection of the model that is kept."""
+"""Training: batches, resuming, and selection of the model to keep."""

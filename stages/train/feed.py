@@ -1,4 +1,4 @@
-"""Training batches: normal images from memory, and anomalies drawn online."""
+"""Training batches: normal images from memory, and synthetic anomalies drawn online."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +20,7 @@ from stages.common.synthetic import to_tensor
 from stages.paths import CategoryPaths
 
 BATCH = 16
-"""Images of `normal_batches` at once."""
+"""Images per batch of `normal_batches`."""
 
 
 class Pool(NamedTuple):
@@ -31,7 +31,7 @@ class Pool(NamedTuple):
     foreground: NDArray[np.bool_]
     """(N, H, W)."""
     sha256: tuple[str, ...]
-    """Of the files, (N,)."""
+    """Digests of the image files, length N."""
 
 
 def normal_batches(rows: pd.DataFrame, size: tuple[int, int], paths: CategoryPaths) -> Iterator[torch.Tensor]:
@@ -72,10 +72,10 @@ def batches(
     *,
     mixed: bool = True,
 ) -> Iterator[Batch]:
-    """The share of the batches of the steps from `first` on, each drawn while the networks work on the one before.
+    """Yield the share of the batches from step `first` on, each drawn while the networks work on the one before.
 
-    The first half of a batch is normal, the second anomalous; all of it is normal unless it is `mixed`. A batch depends
-    on the seed and its step alone.
+    If `mixed`, the first half of a batch is normal and the second anomalous; otherwise all of it is normal. A batch
+    depends only on the seed and its step.
     """
     draw = partial(_draw, pool, synthesis, training, share=share, mixed=mixed)
     textures = Textures(synthesis.textures, size)
@@ -100,7 +100,7 @@ def _draw(
 ) -> Batch:
     rng = np.random.default_rng([training.seed, step])
     count = training.batch_size
-    # Drawn for the whole batch, so that a slot is the same whoever takes it; synthesised for the share alone.
+    # Drawn for the whole batch, so that a slot is the same in whichever share it is; synthesised for the share alone.
     chosen = rng.integers(len(pool.images), size=count)
     turns = [(_direction(training.flip_vertical, rng), _direction(training.flip_horizontal, rng)) for _ in chosen]
     slots = range(count)[share.slots]

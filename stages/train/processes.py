@@ -1,4 +1,4 @@
-"""Training by several processes, one per GPU, as `torchrun` starts them."""
+"""Training by several processes, one per GPU, started by `torchrun`."""
 
 import ctypes
 import logging
@@ -17,27 +17,27 @@ from diffusionad.networks.layout import best_device
 from diffusionad.training.share import WHOLE, Share
 
 PATIENCE = timedelta(hours=2)
-"""How long a process waits for the others, who may be validating on slower machines."""
+"""How long a process waits for the others, which may be validating on slower machines."""
 
 
 class Place(NamedTuple):
-    """Where this process works, and on what."""
+    """The share and the device of this process."""
 
     share: Share
     device: torch.device
 
 
 def alone() -> Place:
-    """Give the place of a process that trains by itself."""
+    """Return the place of a process that trains alone."""
     return Place(WHOLE, best_device())
 
 
 @contextmanager
 def joined() -> Iterator[Place]:
-    """Meet the other processes if `torchrun` started this one; part from them in the end.
+    """Join the other processes if `torchrun` started this one, and leave them when the block ends.
 
     Raises:
-        ValueError: If there are GPUs, but fewer than processes on this machine.
+        ValueError: If this machine has GPUs, but fewer than processes.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield alone()
@@ -61,7 +61,7 @@ def joined() -> Iterator[Place]:
 
 
 def _die_with_parent() -> None:
-    """End with `torchrun`, even if that is killed: it gives this process a session of its own, and would leave it."""
+    """End with `torchrun` even if it is killed: this process has its own session and would otherwise live on."""
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What a killed training leaves behind, kept outside the outs of DVC, which it deletes before a stage runs."""
+"""The saved state of a training, kept outside the outs of DVC, which are deleted before a stage runs."""
 
 import hashlib
 import logging
@@ -12,17 +12,17 @@ from torch import Tensor
 
 from diffusionad.section import Section
 from diffusionad.training.trainer import Batch
-from stages.files import atomic_file
+from stages.files import atomic_file, file_digest
 from stages.paths import CategoryPaths
-from stages.train.selection import Record
+from stages.train.selection import HistoryRecord
 
 LOG = logging.getLogger(__name__)
 
 
 class Best(TypedDict):
-    """The model to keep, so far."""
+    """The best model so far, with its line of the history."""
 
-    record: Record
+    record: HistoryRecord
     weights: dict[str, Tensor]
 
 
@@ -30,15 +30,15 @@ class Progress(TypedDict):
     """How far a training has come."""
 
     phase: int
-    """Place of the phase that is under way among those of the model."""
+    """Index of the current phase among those of the model."""
     trainer: dict[str, Any]
-    """What `Trainer.state_dict` gave in that phase."""
-    records: list[Record]
+    """Result of `Trainer.state_dict` in that phase."""
+    records: list[HistoryRecord]
     best: Best | None
 
 
-class State:
-    """The saved state of one training. It is used again only by a training of the same inputs, settings and code."""
+class TrainingState:
+    """The saved state of one training, used again only by a training with the same inputs, settings and code."""
 
     def __init__(self, folder: Path, fingerprint: str) -> None:
         self.file = folder / f"{fingerprint}.pt"
@@ -52,25 +52,25 @@ class State:
         return progress
 
     def save(self, progress: Progress) -> None:
-        """Put the present state in place of the last."""
+        """Replace the saved state."""
         with atomic_file(self.file) as draft:
             torch.save(dict(progress), draft)
 
     def keep_batch(self, batch: Batch) -> Path:
-        """Keep a batch that a training broke on, for a look: `images`, `mask` and `is_normal` as arrays."""
+        """Keep a batch at which the training failed, for inspection: arrays `images`, `mask` and `is_normal`."""
         file = self.file.with_name("refused_batch.npz")
         with atomic_file(file) as draft, draft.open("wb") as stream:
             np.savez(stream, **{name: value.numpy() for name, value in batch._asdict().items()})
         return file
 
     def clear(self) -> None:
-        """Forget this training, and those of other fingerprints that were given up."""
+        """Delete the saved states of this training and of abandoned ones with other fingerprints."""
         for file in (*self.file.parent.glob("*.pt"), self.file.with_name("refused_batch.npz")):
             file.unlink(missing_ok=True)
 
 
 def fingerprint(sections: tuple[Section, ...], size: tuple[int, int], paths: CategoryPaths, processes: int) -> str:
-    """Digest of all that decides the weights: files, settings, code, versions, number of processes and threads."""
+    """Digest everything that decides the weights: files, settings, code, versions, numbers of processes and threads."""
     digest = hashlib.sha256(repr(size).encode())
     for section in sections:
         digest.update(section.model_dump_json().encode())
@@ -79,6 +79,6 @@ def fingerprint(sections: tuple[Section, ...], size: tuple[int, int], paths: Cat
     assert code  # noqa: S101  # a moved file would find none, and old states would be resumed under new code
     inputs = [paths.manifest, *paths.synthetic.iterdir(), *paths.foreground.rglob("*.png")]
     for file in (*sorted(code), *sorted(inputs)):
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
+        digest.update(file_digest(file).encode())
     digest.update(f"{torch.__version__} {processes} {torch.get_num_threads()} {sys.version}".encode())
     return digest.hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""What a model is chosen and calibrated by: the fixed validation set, which the test set never touches."""
+"""Choice and calibration of a model on the fixed validation set, which shares no image with the test set."""
 
 import logging
 from pathlib import Path
@@ -20,9 +20,9 @@ from stages.files import atomic_file, atomic_folder
 from stages.paths import CategoryPaths
 
 LOG = logging.getLogger(__name__)
-FPR_LIMIT = 0.3  # of the PRO in the history, by custom
+FPR_LIMIT = 0.3  # of the PRO curve in the history, by custom
 
-Record = dict[str, float | int]
+HistoryRecord = dict[str, float | int]
 """One line of the history."""
 
 
@@ -42,14 +42,14 @@ class Validation(NamedTuple):
     anomalous: torch.Tensor
     """(M, 3, H, W), in [0, 1]."""
     masks: NDArray[np.bool_]
-    """(M, H, W), of the anomalous ones."""
+    """Masks of the anomalous images, (M, H, W)."""
 
 
 def load_validation(rows: pd.DataFrame, size: tuple[int, int], paths: CategoryPaths) -> Validation:
     """Read the normal images of `rows` and the synthetic anomalies on them.
 
     Raises:
-        ValueError: If there are none.
+        ValueError: If there is no row or no synthetic anomaly.
     """
     synthetic = read_synthetic(paths.synthetic / "val.npz")
     if rows.empty or synthetic is None:
@@ -58,8 +58,8 @@ def load_validation(rows: pd.DataFrame, size: tuple[int, int], paths: CategoryPa
     return Validation(to_tensor(normal), synthetic.images, synthetic.masks)
 
 
-def validate(detector: Detector, validation: Validation) -> Record:
-    """Figures on the validation set: val_image_auroc, val_pixel_ap, val_pixel_pro."""
+def validate(detector: Detector, validation: Validation) -> HistoryRecord:
+    """Compute the figures on the validation set, in [0, 1]: val_image_auroc, val_pixel_ap, val_pixel_pro."""
     normal, anomalous = detector.predict(validation.normal), detector.predict(validation.anomalous)
     labels = np.repeat([0, 1], [len(normal.image_score), len(anomalous.image_score)])
     scores = torch.cat([normal.image_score, anomalous.image_score]).numpy()
@@ -69,19 +69,19 @@ def validate(detector: Detector, validation: Validation) -> Record:
 
 def publish(
     detector: Detector,
-    record: Record,
+    record: HistoryRecord,
     validation: Validation,
     operating_point: OperatingPointConfig,
     paths: CategoryPaths,
 ) -> None:
-    """Calibrate the threshold of the model to keep, and write it.
+    """Calibrate the threshold of the model to keep, and write the model.
 
     Args:
-        detector: With any threshold.
-        record: Its line of the history.
-        validation: Its normal images set the threshold.
-        operating_point: For this rate of false alarms.
-        paths: Where to.
+        detector: The model, with any threshold.
+        record: The line of the history that belongs to the model.
+        validation: Validation set, whose normal images set the threshold.
+        operating_point: Rate of false alarms at the threshold.
+        paths: Paths of the category.
     """
     scores = detector.predict(validation.normal).image_score.numpy()
     threshold = calibrate_threshold(scores, operating_point.false_alarm_rate)
@@ -94,7 +94,7 @@ def publish(
     )
 
 
-def write_curves(records: list[Record], path: Path) -> None:
+def write_curves(records: list[HistoryRecord], path: Path) -> None:
     """Write the history as a table for `dvc plots`."""
     with atomic_file(path) as draft:
         pd.DataFrame(records).to_csv(draft, index=False)

@@ -1,4 +1,4 @@
-"""The settings of a kind of detector, read by the class that the kind declares."""
+"""The settings of a kind of detector, read with the class that the kind declares."""
 
 from pathlib import Path
 

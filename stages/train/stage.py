@@ -20,10 +20,10 @@ from stages.params import read_detector_kind, read_image_size, read_section
 from stages.paths import CategoryPaths
 from stages.train.feed import batches, load_pool, normal_batches
 from stages.train.processes import Place, alone, joined
-from stages.train.resume import Best, Progress, State, fingerprint
+from stages.train.resume import Best, Progress, TrainingState, fingerprint
 from stages.train.selection import (
+    HistoryRecord,
     OperatingPointConfig,
-    Record,
     Validation,
     load_validation,
     publish,
@@ -34,7 +34,7 @@ from stages.train.settings import read_model_config
 
 
 class Job(NamedTuple):
-    """One training: what it reads, and where it keeps what it needs to go on."""
+    """One training: its settings, its data, and where its state is saved."""
 
     size: tuple[int, int]
     config: DetectorConfig
@@ -43,7 +43,7 @@ class Job(NamedTuple):
     """Normal training images: rows of the manifest."""
     validation: Validation
     paths: CategoryPaths
-    saved: State
+    saved: TrainingState
     place: Place
 
 
@@ -57,18 +57,18 @@ def train(
     state: Path,
     place: Place | None = None,
 ) -> None:
-    """Read the images, their foreground and what stage `synthesize` left; write the model and its history.
+    """Read the images, their foreground and the output of stage `synthesize`; write the model and its history.
 
-    The phases of the detector are learned one after the other. In the last one, if it is learned by gradient, the model
-    kept is the best one on the validation set, by the mean of image AUROC and pixel AP of its averaged weights; of
-    those before, the last averaged weights are. `state` is a folder outside the outs of DVC that holds what a killed
-    training needs to go on; a training that went on ends in the same bytes as one that was never stopped. Where several
-    processes share `place.share`, all read the same files, hold the same weights and validate, and the first of them
-    writes; without `place`, this one trains alone.
+    The phases of the detector are learned one after the other. If the last one is learned by gradient, the averaged
+    weights with the highest mean of image AUROC and pixel AP on the validation set are kept; of the phases before, the
+    last averaged weights are kept. `state` is a folder outside the outs of DVC for what a killed training needs to go
+    on; a resumed training writes the same bytes as one that was never stopped. Where several processes train together
+    (`place.share`), all read the same files, hold the same weights and validate, and the first one writes; without
+    `place`, this process trains alone.
 
     Raises:
-        ValueError: If there is too little to train on.
-        FloatingPointError: If the loss is not finite. Its batch and the last good state are kept.
+        ValueError: If a split has no images to train or validate on.
+        FloatingPointError: If the loss is not finite. The batch and the last good state are kept.
     """
     rows = read_manifest(paths.manifest).query("label == 0")
     config = DetectorConfig(
@@ -82,7 +82,7 @@ def train(
     )
     place = place or alone()
     validation = load_validation(rows[rows["split"] == "val"], size, paths)
-    saved = State(state, fingerprint((model, training), size, paths, place.share.processes))
+    saved = TrainingState(state, fingerprint((model, training), size, paths, place.share.processes))
     job = Job(size, config, training, rows[rows["split"] == "train"], validation, paths, saved, place)
     torch.manual_seed(training.seed)
     networks = config.build()
@@ -97,24 +97,24 @@ def train(
     saved.clear()
 
 
-def _learn(model: Model, job: Job) -> tuple[list[Record], Best]:
-    """Go through the phases; return the history and the model to keep."""
+def _learn(model: Model, job: Job) -> tuple[list[HistoryRecord], Best]:
+    """Learn all phases; return the history and the model to keep."""
     phases = model.phases
     for phase in phases:
         if isinstance(phase, Stepwise):
             phase.prepare()
     model.to(job.place.device)
     progress = job.saved.load()
-    records: list[Record] = [] if progress is None else progress["records"]
+    records: list[HistoryRecord] = [] if progress is None else progress["records"]
     best: Best | None = None
     for index, phase in enumerate(phases):
         if progress is not None and index < progress["phase"]:
-            continue  # its weights are among those of the phase under way
+            continue  # its weights are part of the saved state of the current phase
         if isinstance(phase, Once):
             images = (batch.to(job.place.device) for batch in normal_batches(job.rows, job.size, job.paths))
             phase.fit(images, torch.Generator().manual_seed(job.training.seed))
             continue
-        assert isinstance(phase, Stepwise)  # noqa: S101  # there is no third way
+        assert isinstance(phase, Stepwise)  # noqa: S101  # a phase is one of the two
         trainer = Trainer(model, phase, job.training, job.place.share)
         if progress is not None and index == progress["phase"]:
             trainer.load_state_dict(progress["trainer"])
@@ -130,9 +130,9 @@ def _learn(model: Model, job: Job) -> tuple[list[Record], Best]:
 
 
 def _steps(
-    trainer: Trainer, index: int, records: list[Record], best: Best | None, job: Job, *, is_last: bool
+    trainer: Trainer, index: int, records: list[HistoryRecord], best: Best | None, job: Job, *, is_last: bool
 ) -> Best | None:
-    """Take the steps of a phase that are left, and validate where the model to keep is chosen."""
+    """Take the remaining steps of a phase; in the last phase, validate and choose the model to keep."""
     training, paths, writes = job.training, job.paths, job.place.share.writes
     pool = load_pool(job.rows, job.size, paths)
     synthesis = read_document(paths.synthetic / "settings.json", SynthesisConfig)
@@ -150,13 +150,13 @@ def _steps(
         losses.append(_step(trainer, batch, job.saved))
         if trainer.step % training.validate_every and trainer.step != training.steps:
             continue
-        record: Record = {"step": before + trainer.step, **_means(losses)}
+        record: HistoryRecord = {"step": before + trainer.step, **_means(losses)}
         losses = []
         if is_last:
             averaged = trainer.averaged_model()
             record |= _judge(averaged, job)
             latest = Best(record=record, weights=averaged.state_dict())
-            best = latest if best is None else max(best, latest, key=_quality)  # the earlier one of two equals
+            best = latest if best is None else max(best, latest, key=_quality)  # of two equals, the earlier one
             progress.set_postfix({key: f"{record[key]:.3f}" for key in ("val_image_auroc", "val_pixel_ap")})
         records.append(record)
         if writes:
@@ -165,7 +165,7 @@ def _steps(
     return best
 
 
-def _step(trainer: Trainer, batch: Batch, saved: State) -> dict[str, Tensor]:
+def _step(trainer: Trainer, batch: Batch, saved: TrainingState) -> dict[str, Tensor]:
     try:
         return trainer.train_step(batch)
     except FloatingPointError as error:
@@ -175,14 +175,14 @@ def _step(trainer: Trainer, batch: Batch, saved: State) -> dict[str, Tensor]:
         raise FloatingPointError(f"{error}; kept: its batch in {saved.keep_batch(batch)}, {state_kept}") from None
 
 
-def _judge(model: Model, job: Job) -> Record:
-    """Let a model see held-out normal images, and validate it."""
+def _judge(model: Model, job: Job) -> HistoryRecord:
+    """Calibrate a model on held-out normal images, and validate it."""
     detector = Detector(model, job.config, job.place.device)
     detector.calibrate(job.validation.normal)
     return validate(detector, job.validation)
 
 
-def _means(losses: list[dict[str, Tensor]]) -> Record:
+def _means(losses: list[dict[str, Tensor]]) -> HistoryRecord:
     means = {name: np.mean([float(loss[name].detach()) for loss in losses]) for name in losses[0]}
     return {f"loss_{name}": float(value) for name, value in means.items()}
 

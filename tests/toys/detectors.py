@@ -52,7 +52,7 @@ def build_detector(size, settings=TINY, weights_seed=0, spread=None, **changes):
         settings: Settings of the model, as plain data.
         weights_seed: Another seed, other weights; the caller's generator is left as it was.
         spread: Standard deviation of the segmenter's last weights, for scores that differ; theirs without it.
-        changes: Of the config.
+        changes: Values of the config that replace the defaults.
     """
     config = describe_detector(read_config(settings), size, **changes)
     with torch.random.fork_rng([]):

@@ -47,12 +47,12 @@ class AutoencoderDetectorConfig(JointConfig):
 
 
 class TrainingOutput(NamedTuple):
-    """What the losses are made of."""
+    """What the losses are computed from."""
 
     x_0: Tensor
     """The images in the model's value range, (B, C, H, W)."""
     x_0_hat: Tensor
-    """Their reconstructions, which may leave that range."""
+    """Their reconstructions, (B, C, H, W), which may leave that range."""
     mask_logits: Tensor
     """(B, 1, H, W)."""
 
@@ -61,11 +61,11 @@ class AutoencoderDetector(JointModel):
     """Autoencoder and segmenter.
 
     Args:
-        config: Everything that shapes it.
+        config: Settings of the detector.
         image_size: (height, width) in pixels; every level of every network must divide it.
 
     Raises:
-        ValueError: If a network cannot halve the image as often as it wants to.
+        ValueError: If a network cannot halve the image as often as its settings say.
     """
 
     config: AutoencoderDetectorConfig
@@ -76,24 +76,24 @@ class AutoencoderDetector(JointModel):
 
     @property
     def phases(self) -> tuple["ImagesAndMasks"]:
-        """One: both networks together."""
+        """One phase: both networks together."""
         return (ImagesAndMasks(self),)
 
     @property
     def modes(self) -> dict[str, Mode]:
-        """One."""
+        """One mode."""
         return {MODE: Mode(1, ())}
 
     def forward(self, images: Tensor, dropout_mask: Tensor) -> TrainingOutput:
         """One pass of joint training.
 
         Args:
-            images: In [0, 1], shape (B, C, H, W).
-            dropout_mask: Whose reconstruction the segmenter does not see, shape (B,), bool.
+            images: Images in [0, 1], shape (B, C, H, W).
+            dropout_mask: Whether the segmenter sees the image itself in place of its reconstruction, bool, shape (B,).
         """
         x_0 = self.to_range(images)
         x_0_hat = self.reconstructor(x_0)
-        # Clamped for the segmenter alone, which sees it so at inference; the squared error needs all of it.
+        # Clamped only for the segmenter, as at inference; the squared error needs the unclamped values.
         seen = torch.where(dropout_mask.to(x_0.device).reshape(-1, 1, 1, 1), x_0, x_0_hat.clamp(-1, 1))
         return TrainingOutput(x_0, x_0_hat, self.segment(x_0, seen))
 
@@ -104,19 +104,19 @@ class AutoencoderDetector(JointModel):
         return Output(self.segment(x_0, x_0_hat)[:, 0], self.from_range(x_0_hat))
 
     def form(self, mode: str) -> NoiselessForm:
-        """Itself."""
+        """The model itself."""
         return NoiselessForm(self, mode)
 
 
 class ImagesAndMasks(JointTraining):
-    """Joint training: squared error of the images, and masks."""
+    """Joint training on the squared error of the images and on their masks."""
 
     def __init__(self, model: AutoencoderDetector) -> None:
         super().__init__(model, model.config.learning_rates.model_dump())
         self.model, self.config = model, model.config
 
     def draw(self, batch: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Draw whose reconstruction the segmenter does not see."""
+        """Draw for which images the segmenter does not see the reconstruction."""
         return {"dropout_mask": torch.rand(batch, generator=generator) < self.config.reconstruction_dropout}
 
     def loss(self, images: Tensor, mask: Tensor, is_normal: Tensor, draws: Mapping[str, Tensor]) -> dict[str, Tensor]:

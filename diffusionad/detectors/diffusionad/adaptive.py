@@ -1,9 +1,9 @@
-"""A small step t_s for each image, by the error of its reconstruction from the big step.
+"""A small step t_s per image, chosen by the error of its reconstruction from the big step.
 
 The paper (arXiv:2303.08730) names noise scales that adapt to the image as an open point. Here the pass at t_b comes
 first. An image that it reconstructs as well as the best of the normal images gets the smallest t_s and keeps its
 detail; one that it reconstructs as badly as the worst of them, or worse, gets the largest, which wipes out more. That
-takes two passes an image, as norm guidance does.
+takes two passes per image, as norm guidance does.
 """
 
 import torch
@@ -18,35 +18,35 @@ def reconstruct_adaptively(
     denoiser: Denoiser,
     schedule: NoiseSchedule,
     guidance: GuidanceConfig,
-    usual: Tensor,
+    normal_error_range: Tensor,
     x_0: Tensor,
     epsilon_s: Tensor,
     epsilon_b: Tensor,
 ) -> Tensor:
-    """Reconstruct x_0 by norm guidance, each image with a t_s of its own.
+    """Reconstruct x_0 with norm guidance, each image with its own t_s.
 
     Args:
         denoiser: epsilon_theta.
         schedule: Supplies alpha_bar_t.
-        guidance: Supplies t_b, the range of t_s and the strength.
-        usual: Of `choose_t_s`.
-        x_0: Images in [-1, 1] or a part of it, shape (B, C, H, W).
+        guidance: Supplies t_b, the range of t_s (not None) and the strength.
+        normal_error_range: The smallest and the largest error of normal images held out of training, shape (2,).
+        x_0: Images within [-1, 1], shape (B, C, H, W).
         epsilon_s: Standard normal noise for t_s, shape of x_0.
         epsilon_b: Standard normal noise for t_b, shape of x_0.
 
     Returns:
-        Clamped to [-1, 1], shape of x_0.
+        The reconstructions, clamped to [-1, 1], shape of x_0.
     """
-    assert guidance.t_s_range is not None  # noqa: S101  # who calls this has looked
+    assert guidance.t_s_range is not None  # noqa: S101  # the model has checked it
     x_0_hat_b = one_step(denoiser, schedule, x_0, torch.full((len(x_0),), guidance.t_b), epsilon_b)
-    t_s = choose_t_s(image_error(x_0, x_0_hat_b), usual, guidance.t_s_range)
+    t_s = choose_t_s(image_error(x_0, x_0_hat_b), normal_error_range, guidance.t_s_range)
     x_0_hat_s = one_step(denoiser, schedule, x_0, t_s, epsilon_s)
     weight = blend_weight(schedule, guidance.scale, t_s, like=x_0)
     return guide(weight, guidance.local, x_0, x_0_hat_s, x_0_hat_b)
 
 
 def image_error(x_0: Tensor, x_0_hat_b: Tensor) -> Tensor:
-    """Mean of |clamp(x_0_hat_b) - x_0| over an image, shape (B,).
+    """Compute the mean of |clamp(x_0_hat_b) - x_0| over each image, shape (B,).
 
     Args:
         x_0: Images, shape (B, C, H, W).
@@ -56,21 +56,22 @@ def image_error(x_0: Tensor, x_0_hat_b: Tensor) -> Tensor:
     return error
 
 
-def choose_t_s(error: Tensor, usual: Tensor, t_s_range: tuple[int, int]) -> Tensor:
+def choose_t_s(error: Tensor, normal_error_range: Tensor, t_s_range: tuple[int, int]) -> Tensor:
     """Choose t_s in proportion to the error, shape (B,), int64.
 
         t_s = low + (high - low) clip((e - e_low) / (e_high - e_low), 0, 1), rounded
 
     Args:
-        error: e, of `image_error`, shape (B,).
-        usual: e_low and e_high, the smallest and the largest error of normal images that the model was not trained on.
-        t_s_range: low and high.
+        error: e, the result of `image_error`, shape (B,).
+        normal_error_range: e_low and e_high, the smallest and the largest error of normal images held out of training,
+            shape (2,).
+        t_s_range: low and high, timesteps.
 
     Example:
         >>> choose_t_s(torch.tensor([0.05, 0.2, 0.9]), torch.tensor([0.1, 0.5]), (100, 300)).tolist()
         [100, 150, 300]
     """
     low, high = t_s_range
-    smallest, largest = usual.to(error)
+    smallest, largest = normal_error_range.to(error)
     share: Tensor = ((error - smallest) / (largest - smallest).clamp(min=1e-9)).clamp(0, 1)
     return (low + (high - low) * share).round().long()

@@ -1,4 +1,4 @@
-"""DiffusionAD as one function of images and noise, with all that does not depend on them worked out before.
+"""DiffusionAD as one function of images and noise, with everything that does not depend on them computed in advance.
 
 The noise levels go through the denoiser as one batch, guidance is the closed form (`guidance.blend`), what the fixed
 timesteps add inside the U-Net is computed once, and batch normalisation is folded into the convolution before it.
@@ -24,7 +24,7 @@ class GuidedForm(Form):
     """Images and noise -> mask logits and reconstruction, on the device of the model.
 
     Args:
-        model: In evaluation mode; its weights are shared, except those that are folded.
+        model: A model in evaluation mode; its weights are shared, except those that are folded.
         timesteps: (t_s, t_b) for norm guidance, or (t,) for one step.
     """
 
@@ -39,7 +39,7 @@ class GuidedForm(Form):
         alphas_bar = schedule.alphas_bar[list(timesteps)].reshape(-1, 1, 1, 1, 1)  # (levels, 1, 1, 1, 1)
         self.register_buffer("signal", alphas_bar.sqrt().to(like), persistent=False)
         self.register_buffer("deviation", (1 - alphas_bar).sqrt().to(like), persistent=False)
-        # As a number: the tracer writes it down.
+        # A Python number: the tracer stores it as a constant.
         self.weight = float(blend_weight(schedule, guidance.scale, torch.tensor([timesteps[0]]), like=alphas_bar))
         self.dtype = like.dtype
         with torch.no_grad():
@@ -54,7 +54,7 @@ class GuidedForm(Form):
         return Output(mask_logits.to(x_0), self.model.from_range(x_0_hat))
 
     def in_bf16(self) -> "GuidedForm":
-        """A copy whose networks hold bf16 numbers; what is around them (noise, guidance) stays in float32."""
+        """A copy whose networks compute in bf16; what is around them (noise, guidance) stays in float32."""
         twin = copy.deepcopy(self)
         twin.model.bfloat16()
         twin.shifts = {block: shift.bfloat16() for block, shift in twin.shifts.items()}

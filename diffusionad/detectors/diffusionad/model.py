@@ -1,4 +1,4 @@
-"""DiffusionAD whole: reconstruction, then segmentation (arXiv:2303.08730, section IV)."""
+"""The whole of DiffusionAD: reconstruction, then segmentation (arXiv:2303.08730, section IV)."""
 
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
@@ -36,7 +36,7 @@ class LossConfig(SegmentationLossConfig):
     snr_limit: float | None = Field(
         gt=0,
         description="where the signal-to-noise ratio of a timestep is above it, its noise loss weighs limit / SNR "
-        "(min-SNR, arXiv:2303.09556); null weighs all timesteps the same, as the paper",
+        "(min-SNR, arXiv:2303.09556); null weighs all timesteps the same, as in the paper",
     )
 
 
@@ -46,7 +46,7 @@ class DiffusionADConfig(JointConfig):
     kind: Literal["diffusionad"]
     mode: ModeName = Field(description="how images are reconstructed, in training and at inference")
     prediction: Literal["epsilon", "x_0"] = Field(
-        description="what the U-Net predicts: the noise, as the paper, or the clean image, which gives the noise; "
+        description="what the U-Net predicts: the noise, as in the paper, or the clean image, which gives the noise; "
         "a narrow net cannot pass on the noise of every pixel, but it can draw a clean image"
     )
     schedule: ScheduleConfig
@@ -54,14 +54,14 @@ class DiffusionADConfig(JointConfig):
     ddim_steps: int = Field(gt=0, description="denoising steps of `ddim`; the paper has 30")
     unet: UNetConfig
     checkpointing: bool = Field(
-        description="whether the U-Net keeps no activations inside its blocks and computes them again going back: "
+        description="whether the U-Net keeps no activations inside its blocks and computes them again going backward: "
         "a third more work, a fraction of the memory"
     )
     reconstruction_dropout: float = Field(
         ge=0,
         le=1,
         description="share of training images for which the segmenter sees the image itself as reconstruction, "
-        "so that it learns to do without; 0 as the paper",
+        "so that it learns to do without; 0 in the paper",
     )
     learning_rates: LearningRates
     loss: LossConfig
@@ -82,7 +82,7 @@ class DiffusionADConfig(JointConfig):
 
 
 class TrainingOutput(NamedTuple):
-    """What the losses are made of."""
+    """What the losses are computed from."""
 
     epsilon_hat_s: Tensor
     """Predicted noise at t_s, (B, C, H, W)."""
@@ -91,26 +91,26 @@ class TrainingOutput(NamedTuple):
     x_0: Tensor
     """The images in the model's value range, (B, C, H, W)."""
     x_0_hat: Tensor
-    """Their reconstructions in the same range."""
+    """Their reconstructions in the same range, (B, C, H, W)."""
     mask_logits: Tensor
     """(B, 1, H, W)."""
 
 
 class DiffusionAD(JointModel):
-    """Both sub-networks and the process between them.
+    """Both sub-networks and the diffusion process between them.
 
     Args:
-        config: Everything that shapes it.
+        config: Settings of the detector.
         image_size: (height, width) in pixels; every level of every network must divide it.
 
     Raises:
-        ValueError: If a network cannot halve the image as often as it wants to.
+        ValueError: If a network cannot halve the image as often as its settings say.
     """
 
     config: DiffusionADConfig
     reconstructor: UNet
     normal_error_range: Tensor
-    """(2,): the smallest and largest of `errors` of normal images held out of training; zeros until they are known."""
+    """(2,): the smallest and the largest of `errors` of normal images held out of training; zeros until calibrated."""
 
     def __init__(self, config: DiffusionADConfig, image_size: tuple[int, int]) -> None:
         halvings = {"unet": config.unet.stem * 2 ** (len(config.unet.channel_multipliers) - 1)}
@@ -122,12 +122,12 @@ class DiffusionAD(JointModel):
 
     @property
     def phases(self) -> tuple["NoiseAndMasks"]:
-        """One: both networks together."""
+        """One phase: both networks together."""
         return (NoiseAndMasks(self),)
 
     @property
     def modes(self) -> dict[str, Mode]:
-        """The four ways to reconstruct, its own first."""
+        """The four ways to reconstruct, the model's own first."""
         guidance = self.config.guidance
         walk = ddim_timesteps(guidance.t_b, self.config.ddim_steps)
         guided = None if guidance.t_s_range is not None else (guidance.t_s, guidance.t_b)
@@ -140,7 +140,7 @@ class DiffusionAD(JointModel):
         return {self.config.mode: modes[self.config.mode]} | modes
 
     def form(self, mode: str) -> GuidedForm | None:
-        """The mode as one function, where its timesteps are known before it sees an image."""
+        """The mode as one function; None where its timesteps depend on the image or there are many."""
         keys = self.modes[mode].noise_keys
         return None if keys is None else GuidedForm(self, keys)
 
@@ -159,29 +159,28 @@ class DiffusionAD(JointModel):
         since hundreds of steps cannot be kept for a backward pass.
 
         Args:
-            images: In [0, 1], shape (B, C, H, W).
-            draws: What `NoiseAndMasks.draw` gave, on the CPU.
-            denoise_mask: Which images are denoised, shape (B,), bool, on the CPU; no loss looks at what the denoiser
-                would make of the others.
+            images: Images in [0, 1], shape (B, C, H, W).
+            draws: Result of `NoiseAndMasks.draw`, on the CPU.
+            denoise_mask: Whether each image is denoised, bool, shape (B,), on the CPU; no loss depends on the
+                reconstruction of the others.
         """
         x_0 = self.to_range(images)
         epsilon_s, epsilon_b = draws["epsilon_s"].to(x_0), draws["epsilon_b"].to(x_0)
         dropped = draws["dropout_mask"].to(x_0.device).reshape(-1, 1, 1, 1)
-        needed = denoise_mask
         guided = reconstruct(
             self.denoise,
             self.schedule,
             self.config.guidance.scale if self.config.mode == "norm_guided" else 0.0,
-            x_0[needed],
-            draws["t_s"][needed],
-            draws["t_b"][needed],
-            epsilon_s[needed],
-            epsilon_b[needed],
+            x_0[denoise_mask],
+            draws["t_s"][denoise_mask],
+            draws["t_b"][denoise_mask],
+            epsilon_s[denoise_mask],
+            epsilon_b[denoise_mask],
             self.config.guidance.local,
         )
-        # What no loss looks at: the image itself, and the drawn noise.
+        # Where no loss depends on the result: the image itself, and the drawn noise.
         guided = Reconstruction(
-            *(_put(*pair, needed) for pair in zip(guided, (x_0, epsilon_s, epsilon_b), strict=True))
+            *(_put(*pair, denoise_mask) for pair in zip(guided, (x_0, epsilon_s, epsilon_b), strict=True))
         )
         x_0_hat = guided.x_0_hat
         if self.config.mode in ("iterative", "ddim"):
@@ -205,8 +204,9 @@ class DiffusionAD(JointModel):
         """Reconstruct x_0, in the model's value range, by many steps down from t_b; clamped to [-1, 1].
 
         Args:
-            x_0: Shape (B, C, H, W).
-            noise: Key t_b is the noise that takes the image there; key -1 - t is that of the random step down from t.
+            x_0: Images, shape (B, C, H, W).
+            noise: Source of the noise: key t_b is that of the forward process, key -1 - t that of the random step down
+                from t.
             mode: ddim or iterative.
         """
         t_b = self.config.guidance.t_b
@@ -216,22 +216,22 @@ class DiffusionAD(JointModel):
         return ancestral(self.denoise, self.schedule, x_t, t_b, lambda step: noise(-1 - step))
 
     def calibrate(self, batches: Iterable[tuple[Tensor, Noise]]) -> None:
-        """Measure the errors by which `guidance.t_s_range` chooses.
+        """Measure the range of errors by which t_s is chosen from `guidance.t_s_range`.
 
-        They are measured whether or not the model chooses, so that the same weights can be asked both ways.
+        It is measured even without a range, so that the same weights can be run both ways.
         """
         errors = torch.cat([self.errors(images, noise) for images, noise in batches])
         self.normal_error_range.copy_(torch.stack(errors.aminmax()))
 
     def errors(self, images: Tensor, noise: Noise) -> Tensor:
-        """Errors (B,) of reconstructions from t_b of images in [0, 1]."""
+        """Compute the errors, shape (B,), of the reconstructions from t_b of images in [0, 1], shape (B, C, H, W)."""
         x_0, t_b = self.to_range(images), self.config.guidance.t_b
         t = torch.full((len(x_0),), t_b)
         return image_error(x_0, one_step(self.denoise, self.schedule, x_0, t, noise(t_b)))
 
     def _adaptively(self, x_0: Tensor, noise: Noise) -> Tensor:
         guidance = self.config.guidance
-        # The key of the noise names a draw; with one t_s for all it is also the timestep.
+        # A key only names a draw of noise; where all images have one t_s, it is also the timestep.
         epsilon_s, epsilon_b = noise(guidance.t_s), noise(guidance.t_b)
         return reconstruct_adaptively(
             self.denoise, self.schedule, guidance, self.normal_error_range, x_0, epsilon_s, epsilon_b
@@ -246,7 +246,7 @@ class NoiseAndMasks(JointTraining):
         self.model, self.config = model, model.config
 
     def draw(self, batch: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """Draw t_s in [0, tau), t_b in [tau, T), both noises, and whose reconstruction the segmenter does not see."""
+        """Draw t_s in [0, tau), t_b in [tau, T), both noises, and whether the segmenter sees the reconstruction."""
         shape = (batch, self.config.image_channels, *self.model.image_size)
         tau, steps = self.config.guidance.tau, self.config.schedule.num_timesteps
         return {
@@ -258,9 +258,9 @@ class NoiseAndMasks(JointTraining):
         }
 
     def loss(self, images: Tensor, mask: Tensor, is_normal: Tensor, draws: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Losses of one pass.
+        """Compute the losses of one pass.
 
-        No loss looks at the reconstruction of an anomalous image that the segmenter does not see: it is not made.
+        An anomalous image whose reconstruction the segmenter does not see is not denoised: no loss depends on it.
         """
         output: TrainingOutput = self.model(images, draws, is_normal | ~draws["dropout_mask"])
         return self.losses(output, draws, mask, is_normal)
@@ -274,14 +274,14 @@ class NoiseAndMasks(JointTraining):
         has no normal image, the authors' mean over none is NaN; here it is 0.
 
         Args:
-            output: What `DiffusionAD.forward` gave.
-            draws: What went into it.
+            output: Result of `DiffusionAD.forward`.
+            draws: The draws that it was given.
             mask: Ground truth {0, 1}, shape (B, 1, H, W).
-            is_normal: Which images hold no anomaly, shape (B,), bool.
+            is_normal: Whether each image holds no anomaly, bool, shape (B,).
 
         Returns:
             Scalars: total; noise, the mean squared error of the predicted noise, summed over both noise scales, over
-            normal images only; focal and smooth_l1, means over pixels. Only `total` carries a gradient.
+            normal images only; focal and smooth_l1, which are means over pixels. Only `total` carries a gradient.
         """
         config, is_normal = self.config.loss, is_normal.to(output.x_0.device)
         noise = self._noise_loss(output.epsilon_hat_s, draws["epsilon_s"], draws["t_s"], is_normal)
@@ -298,7 +298,7 @@ class NoiseAndMasks(JointTraining):
 
 
 class _Drawn:
-    """Noise for a walk in training, which need not be that of the images."""
+    """Noise for a walk in training, which need not depend on the images."""
 
     def __init__(self, like: Tensor, generator: torch.Generator) -> None:
         self._like, self._generator = like, generator
@@ -311,7 +311,7 @@ class _Drawn:
 
 
 def _put(part: Tensor, whole: Tensor, where: Tensor) -> Tensor:
-    """`whole` with `part` in the places `where`."""
+    """Return `whole` with `part` in the places `where`."""
     if bool(where.all()):
         return part
     return whole.to(part.dtype).index_put((where.to(part.device),), part)

@@ -1,7 +1,6 @@
-"""Checkpoints of the authors' public implementation: read without running anything, its names translated into ours."""
+"""Read checkpoints of the authors' public implementation without running code, and rename their weights to ours."""
 
 import pickle
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,8 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-Rules = tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]
-"""Patterns in the authors' names, and what stands there in ours; applied one after the other."""
+from diffusionad.networks.renaming import Rules, rename
 
 UNET_KEY, SEGMENTER_KEY, ARGS_KEY = "unet_model_state_dict", "seg_model_state_dict", "args"
 MULTIPLIERS = {256: (1, 1, 2, 2, 4, 4), 128: (1, 1, 2, 3, 4), 64: (1, 2, 3, 4), 32: (1, 2, 3, 4)}
@@ -43,23 +41,23 @@ SEGMENTER_RULES: Rules = (
 
 
 class Reference(NamedTuple):
-    """What a checkpoint of the authors holds."""
+    """The content of a checkpoint of the authors."""
 
     unet: dict[str, Tensor]
-    """Under our names."""
+    """Weights of the U-Net, under our names."""
     segmenter: dict[str, Tensor]
-    """Under our names."""
+    """Weights of the segmenter, under our names."""
     args: dict[str, Any]
-    """Their settings, under their names (args1.json)."""
+    """The authors' settings, under their names (args1.json)."""
 
 
 def read_reference(path: Path) -> Reference:
     """Read params-last.pt or params-best.pt as the authors' train.py writes it.
 
     Raises:
-        ValueError: If there is no such file, it is not one of torch, it would run code, or it holds something else.
+        ValueError: If there is no such file, it is not a checkpoint of torch, it would run code, or it lacks a part.
     """
-    # Their settings are a defaultdict, which torch's reader refuses: it gets a plain dict in its place.
+    # The settings are a defaultdict, which torch's safe reader refuses: it is given a plain dict in its place.
     harmless: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
         (_plain_dict, "collections.defaultdict"),
         (str, "builtins.str"),
@@ -87,7 +85,7 @@ def check_fit(path: Path, name: str, expected: Mapping[str, Tensor], found: Mapp
     """Refuse weights that are not those of the network expected.
 
     Raises:
-        ValueError: If one is missing, unknown or of another shape; one line that names the first of each.
+        ValueError: If a weight is missing, unknown or of another shape; one line that names the first of each kind.
     """
     faults = []
     for fault, keys in (("missing", expected.keys() - found.keys()), ("unknown", found.keys() - expected.keys())):
@@ -110,26 +108,20 @@ def _first_line(error: Exception) -> str:
 
 
 def unet_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """State dict of our UNet from that of the authors' U-Net.
+    """Return the state dict of our UNet from that of the authors' U-Net.
 
     Example:
         >>> list(unet_state({"down.1.0.in_layers.2.weight": Tensor()}))
         ['down.0.0.conv_1.weight']
     """
-    return {_translate(key, UNET_RULES): value for key, value in state.items()}
+    return rename(state, UNET_RULES)
 
 
 def segmenter_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """State dict of our Segmenter from that of the authors' segmentation network.
+    """Return the state dict of our Segmenter from that of the authors' segmentation network.
 
     Example:
         >>> list(segmenter_state({"encoder_segment.block1.0.weight": Tensor()}))
         ['encoder.0.0.weight']
     """
-    return {_translate(key, SEGMENTER_RULES): value for key, value in state.items()}
-
-
-def _translate(key: str, rules: Rules) -> str:
-    for pattern, replacement in rules:
-        key = re.sub(pattern, replacement, key)
-    return key
+    return rename(state, SEGMENTER_RULES)

@@ -1,7 +1,8 @@
 """PatchCore (Roth et al., arXiv:2106.08265) on EfficientNet-Lite0: one pass over the normal images, no gradient.
 
-It remembers what patches of normal images look like to a network that was trained on ImageNet; a patch is anomalous by
-its distance to the nearest one remembered. Smaller than in the paper: the backbone, and no re-weighting of scores.
+It remembers features of patches of normal images, from a network that was trained on ImageNet; the anomaly score of a
+patch is its distance to the nearest patch remembered. Deviations: the backbone is smaller than in the paper, and scores
+are not re-weighted.
 """
 
 import math
@@ -14,7 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from diffusionad.base import Mode, Model, ModelConfig, Noise, Once, Output
-from diffusionad.networks.efficientnet import STAGES, EfficientNetLite0
+from diffusionad.networks.efficientnet import LEVELS, EfficientNetLite0
 
 MODE = "patchcore"
 
@@ -38,22 +39,22 @@ class PatchCore(Model):
     """Backbone, memory bank, and the scale on which distances are read.
 
     Args:
-        config: Everything that shapes it.
+        config: Settings of the detector.
         image_size: (height, width) in pixels.
     """
 
     config: PatchCoreConfig
     bank: Tensor
-    """(M, D): the patches remembered."""
+    """(M, D): features of the M patches remembered."""
     centre: Tensor
-    """Scalar: distance that an ordinary normal image just reaches; logit 0."""
+    """Scalar: the largest distance in a typical normal image, which is logit 0."""
     scale: Tensor
-    """Scalar: distance that is one logit."""
+    """Scalar: the distance that is one logit."""
 
     def __init__(self, config: PatchCoreConfig, image_size: tuple[int, int]) -> None:
         super().__init__(config, image_size)
         self.backbone = EfficientNetLite0(config.backbone_levels)
-        self.register_buffer("bank", torch.empty(0, sum(STAGES[level].channels for level in config.backbone_levels)))
+        self.register_buffer("bank", torch.empty(0, sum(LEVELS[level].channels for level in config.backbone_levels)))
         self.register_buffer("centre", torch.tensor(0.0))
         self.register_buffer("scale", torch.tensor(1.0))
         self.register_load_state_dict_pre_hook(_make_room)  # type: ignore[no-untyped-call]  # torch types a part
@@ -65,12 +66,12 @@ class PatchCore(Model):
 
     @property
     def phases(self) -> tuple["Coreset"]:
-        """One."""
+        """One phase."""
         return (Coreset(self),)
 
     @property
     def modes(self) -> dict[str, Mode]:
-        """One."""
+        """One mode."""
         return {MODE: Mode(1, ())}
 
     def infer(self, images: Tensor, _noise: Noise, _mode: str) -> Output:
@@ -99,14 +100,14 @@ class PatchCore(Model):
         self.bank = candidates[_farthest(candidates @ projection.to(candidates), count)]
 
     def calibrate(self, batches: Iterable[tuple[Tensor, Noise]]) -> None:
-        """Read distances on the scale of normal images that it has not seen: the median of their maxima is logit 0."""
+        """Set centre and scale from normal images held out of the fit: the median of their maxima becomes logit 0."""
         tops = torch.cat([self.distances(images).flatten(1).amax(dim=1) for images, _ in batches])
         self.centre.copy_(tops.median())
-        # At five times that distance a score is still told from 1 in float64.
+        # At five times that distance the logit is 32, whose sigmoid is still below 1 in float64.
         self.scale.copy_((self.centre / 8).clamp(min=1e-6))
 
     def _patches(self, images: Tensor) -> Tensor:
-        """Features of each patch and its neighbours, at the resolution of the first level, shape (B, D, h, w)."""
+        """Features of each patch, averaged with its neighbours, at the resolution of the first level: (B, D, h, w)."""
         maps = [F.avg_pool2d(features, 3, stride=1, padding=1) for features in self.backbone(images)]
         size = maps[0].shape[2:]
         return torch.cat([F.interpolate(m, size=size, mode="bilinear", align_corners=False) for m in maps], dim=1)
@@ -154,7 +155,7 @@ def _blur(maps: Tensor, sigma: float) -> Tensor:
 
 
 def _make_room(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:
-    """Take a memory of any length: it is known only after the fit."""
+    """Accept a memory bank of any length, which is known only after the fit."""
     bank = state.get(f"{prefix}bank")
     if isinstance(module, PatchCore) and bank is not None and bank.dim() == 2:  # noqa: PLR2004  # (M, D)
         module.bank = module.bank.new_empty(len(bank), module.bank.shape[1])

@@ -1,1 +1,1 @@
-"""A segmenter alone, trained on synthetic anomalies: what a reconstruction has to be better than."""
+"""A segmenter alone, trained on synthetic anomalies: the control for detectors with a reconstruction."""

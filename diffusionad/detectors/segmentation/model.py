@@ -1,6 +1,6 @@
-"""A segmenter that sees the image twice: what synthetic anomalies alone teach, without a reconstruction.
+"""A segmenter that sees the image twice and learns from synthetic anomalies alone, without a reconstruction.
 
-It is the control of the others: a reconstruction is worth what a detector finds beyond this one.
+It is the control for the other detectors: what they find beyond it is the merit of their reconstruction.
 """
 
 from collections.abc import Mapping
@@ -46,13 +46,13 @@ class Segmentation(JointModel):
         super().__init__(config, image_size, None, {})
 
     @property
-    def phases(self) -> tuple["Masks"]:
-        """One."""
-        return (Masks(self),)
+    def phases(self) -> tuple["MaskTraining"]:
+        """One phase."""
+        return (MaskTraining(self),)
 
     @property
     def modes(self) -> dict[str, Mode]:
-        """One."""
+        """One mode."""
         return {MODE: Mode(1, ())}
 
     def infer(self, images: Tensor, _noise: Noise, _mode: str) -> Output:
@@ -61,11 +61,11 @@ class Segmentation(JointModel):
         return Output(self.segment(x_0, x_0)[:, 0])
 
     def form(self, mode: str) -> NoiselessForm:
-        """Itself."""
+        """The model itself."""
         return NoiselessForm(self, mode)
 
 
-class Masks(JointTraining):
+class MaskTraining(JointTraining):
     """Training on masks alone."""
 
     def __init__(self, model: Segmentation) -> None:

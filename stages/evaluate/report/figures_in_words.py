@@ -1,4 +1,4 @@
-"""Figures and what they mean, in words for somebody who does not know them by name."""
+"""Figures and what they mean, in words for people who do not know them by name."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -29,7 +29,7 @@ MEANINGS = {
 
 
 class Spoken(NamedTuple):
-    """One figure for a person."""
+    """One figure in words."""
 
     name: str
     title: str
@@ -37,7 +37,7 @@ class Spoken(NamedTuple):
     low: float | None
     high: float | None
     meaning: str
-    """What the value says; or why there is none."""
+    """What the value means, or why there is none."""
     synthetic: bool
 
 
@@ -47,8 +47,8 @@ def speak(figures: Mapping[str, float | int | str | None], fpr_limit: float) -> 
     A pixel figure that real defects do not give is left out where synthetic ones give it.
 
     Args:
-        figures: As `stages.evaluate` writes them.
-        fpr_limit: Of PRO.
+        figures: Content of metrics.json.
+        fpr_limit: Largest false positive rate of the PRO curve, in (0, 1].
     """
     spoken = []
     for name, title in TITLES.items():

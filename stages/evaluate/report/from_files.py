@@ -1,6 +1,5 @@
-"""What the stages left of a category -> its page."""
+"""The files that the stages wrote for a category -> its page."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -14,16 +13,17 @@ from stages.common.schemas import read_metrics, read_test_scores
 from stages.evaluate.report.page import write_page
 from stages.evaluate.report.review import Answer, Review, Sheet
 from stages.evaluate.report.tiles import has_reconstructions
+from stages.files import file_digest
 from stages.paths import CategoryPaths
 
 
 def review_category(paths: CategoryPaths, fpr_limit: float) -> None:
-    """Write the page of a category from scores, figures and curves that stage `evaluate` wrote.
+    """Write the page of a category from the scores, figures and curves of stage `evaluate`.
 
     Args:
-        paths: Read: model, manifest, metrics, scores, curves, training curves. Written: the page. Its pictures and
-            scripts are in `paths.report` already.
-        fpr_limit: Of PRO.
+        paths: Paths of the category. Read: model, manifest, metrics, scores, curves, training curves. Written: the
+            page. Its pictures and scripts are in `paths.report` already.
+        fpr_limit: Largest false positive rate of the PRO curve, in (0, 1].
     """
     rows = read_manifest(paths.manifest).query("split == 'test'").reset_index(drop=True)
     table = read_test_scores(paths.scores)
@@ -59,20 +59,19 @@ def _read_curve(path: Path) -> Curve:
 def _read_histogram(path: Path, highest: float) -> Histogram:
     table = pd.read_csv(path)
     edges = table["score"].to_numpy(np.float64)
-    end = 2 * edges[-1] - edges[-2] if len(edges) > 1 else highest  # bins are of one width
+    end = 2 * edges[-1] - edges[-2] if len(edges) > 1 else highest  # all bins have the same width
     edges = np.append(edges, end)
     return Histogram(edges, table["normal"].to_numpy(), table["anomalous"].to_numpy())
 
 
 def _lineage(paths: CategoryPaths, config: dict[str, Any]) -> dict[str, str]:
-    """What does not change from one clone to another; commit and run stand in MLflow, for each registered version."""
+    """Facts that are the same in every clone; MLflow has the commit and the run of each registered version."""
     facts = read_metadata(paths.manifest)
-    weights = (paths.model / "model.safetensors").read_bytes()
     return {
         "data set": f"{paths.dataset} / {paths.category}",
         "licence of the data": " ".join(filter(None, (facts.get("licence"), facts.get("licence_url")))),
         "manifest, SHA-256": manifest_digest(paths.manifest),
-        "weights, SHA-256": hashlib.sha256(weights).hexdigest(),
+        "weights, SHA-256": file_digest(paths.model / "model.safetensors"),
         "image size": " x ".join(map(str, config["image_size"])) + " px",
         "detector": config["model"]["kind"],
         "threshold": repr(config["threshold"]),
@@ -82,7 +81,7 @@ def _lineage(paths: CategoryPaths, config: dict[str, Any]) -> dict[str, str]:
 
 
 def _sheets(paths: CategoryPaths) -> list[Sheet]:
-    """Beside the page, where the stages before left them."""
+    """Pictures beside the page that earlier stages wrote."""
     return [
         Sheet(
             "Synthetic anomalies",

@@ -1,4 +1,4 @@
-"""A review -> one page and a folder beside it: no server, no outside resource, the same bytes for the same review."""
+"""A review -> one page and a folder beside it, without a server or outside resources; same review, same bytes."""
 
 import shutil
 from pathlib import Path
@@ -15,7 +15,7 @@ PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 
 
 def write_scripts(folder: Path) -> None:
-    """Copy what the page runs into an existing folder, beside the pictures."""
+    """Copy the scripts of the page into an existing folder, beside the pictures."""
     for name in SCRIPTS:
         shutil.copyfile(HERE / name, folder / name)
     shutil.copyfile(PLOTLY, folder / PLOTLY.name)
@@ -25,11 +25,11 @@ def write_page(page: Path, folder: str, review: Review) -> None:
     """Write the page.
 
     Args:
-        page: The HTML, written atomically.
-        folder: The folder of pictures and scripts, relative to the page.
-        review: What it shows.
+        page: HTML file to write, atomically.
+        folder: Folder of pictures and scripts, relative to the page.
+        review: Content of the page.
     """
-    # The template is ours, the values are file names of anybody: they are escaped.
+    # The values may be file names from anybody: they are escaped.
     loader = jinja2.FileSystemLoader(HERE, encoding="utf-8")
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters |= {"figure": _figure, "signed": _signed}

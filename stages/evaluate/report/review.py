@@ -1,4 +1,4 @@
-"""What a page shows: test images and what one model, or two, say of them."""
+"""The content of a page: test images, and the answers of one model or two."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -21,16 +21,16 @@ CHANGES = {"better": "now right", "worse": "now wrong", "bad": "wrong in both", 
 
 
 class Answer(NamedTuple):
-    """What one model says of the test images."""
+    """The answer of one model to the test images."""
 
     title: str
     threshold: float
     scores: NDArray[np.float64]
-    """(N,)."""
+    """Image scores, shape (N,)."""
     figures: Mapping[str, float | int | str | None]
-    """As `stages.evaluate` writes them."""
+    """Content of metrics.json."""
     curves: Mapping[str, Curve]
-    """By name (CURVES); no points where one cannot be computed."""
+    """Curves by name (CURVES); a curve that cannot be computed has no points."""
     histogram: Histogram
     lineage: Mapping[str, str]
     reconstructs: bool
@@ -42,7 +42,7 @@ class Comparison(NamedTuple):
 
     resamples: int
     differences: Mapping[str, PairedDifference]
-    """By figure; what is undefined is missing."""
+    """Differences by figure; an undefined one is missing."""
 
 
 class Sheet(NamedTuple):
@@ -51,20 +51,20 @@ class Sheet(NamedTuple):
     title: str
     meaning: str
     file: str
-    """Relative to the page."""
+    """Path of the picture, relative to the page."""
 
 
 class Review(NamedTuple):
-    """All that a page shows."""
+    """The whole content of a page."""
 
     title: str
     kicker: str
     images: pd.DataFrame
-    """Columns path, label, defect, outline (bool), width, height; a row a test image, in the order of the pictures."""
+    """Columns path, label, defect, outline (bool), width, height; one row per test image, as the pictures."""
     answers: Sequence[Answer]
     """One model, or two: the one before and the one after."""
     fpr_limit: float
-    """Of PRO."""
+    """Largest false positive rate of the PRO curve, in (0, 1]."""
     comparison: Comparison | None
     training: pd.DataFrame | None
     """Columns step, loss_*, val_*."""
@@ -72,11 +72,11 @@ class Review(NamedTuple):
 
 
 def to_values(review: Review, folder: str) -> dict[str, Any]:
-    """Turn a review into what the template of the page asks for.
+    """Turn a review into the values of the template of the page.
 
     Args:
-        review: What is shown.
-        folder: Where the pictures lie, relative to the page.
+        review: Content of the page.
+        folder: Folder of the pictures, relative to the page.
     """
     rows = _defects(review)
     figures = [speak(answer.figures, review.fpr_limit) for answer in review.answers]
@@ -99,7 +99,7 @@ def to_values(review: Review, folder: str) -> dict[str, Any]:
 
 
 def _content(review: Review, folder: str, defects: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the scripts of the page work on."""
+    """Return the data for the scripts of the page."""
     kinds = {(row["label"], row["defect"]): row["index"] for row in defects}
     scores = np.stack([answer.scores for answer in review.answers], axis=1).tolist()
     images = [
@@ -139,7 +139,7 @@ def _model(review: Review, answer: Answer, figures: list[Any]) -> dict[str, Any]
     labels = review.images["label"].to_numpy()
     point = operating_point(labels, answer.scores, answer.threshold)
     reach = [float(answer.histogram.edges[0]), float(answer.histogram.edges[-1]), answer.threshold]
-    # Room at both ends: a threshold above every score flags nothing, and that can be asked for.
+    # Room at both ends: a threshold above every score, which flags nothing, can be chosen too.
     room = 0.02 * (max(reach) - min(reach)) or 0.01
     return {
         "title": answer.title,
@@ -160,7 +160,7 @@ def _model(review: Review, answer: Answer, figures: list[Any]) -> dict[str, Any]
 
 
 def _defects(review: Review) -> list[dict[str, Any]]:
-    """A row for each defect, normal images last."""
+    """Return one row per defect, normal images last."""
     rows: list[dict[str, Any]] = []
     labels, defects = review.images["label"].to_numpy(), review.images["defect"].to_numpy()
     pairs = {(int(label), str(defect)) for label, defect in zip(labels, defects, strict=True)}

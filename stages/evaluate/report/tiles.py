@@ -1,4 +1,4 @@
-"""The pictures of test images as the page shows them: small, so that a page of 2,000 images opens at once."""
+"""Pictures of test images for the page: small, so that a page of 2,000 images opens at once."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from diffusionad.data.images import read_image, read_mask, resize_image
 from stages.evaluate.heat import heat_layer, heat_map
 
 SIDE_PX = 384
-"""Longer side of a photograph on the page, at most: with it, 2,000 noisy ones stay below 60 MB."""
+"""Largest length of a photograph's longer side on the page; 2,000 noisy photographs then stay below 60 MB."""
 QUALITY = 75
 OUTLINE = np.asarray([1, 1, 1, 1], dtype=np.float32)
 HALO = np.asarray([0, 0, 0, 0.7], dtype=np.float32)
@@ -22,13 +22,13 @@ def draw_photographs(folder: Path, first: int, files: Sequence[Path], masks: Seq
     """Write photographs and, where there is a mask, its outline.
 
     Args:
-        folder: Gets `NNNNN-photograph.webp` and `NNNNN-outline.webp`.
+        folder: Folder for `NNNNN-photograph.webp` and `NNNNN-outline.webp`.
         first: Number of the first image.
         files: The photographs.
-        masks: Of each; None where there is none.
+        masks: Mask of each photograph; None where there is none.
 
     Raises:
-        ValueError: If one cannot be read.
+        ValueError: If a file cannot be read.
     """
     for index, (file, mask) in enumerate(zip(files, masks, strict=True), first):
         photograph = read_image(file, None)
@@ -46,15 +46,16 @@ def draw_answers(
     anomaly_maps: NDArray[np.float32],
     threshold: float,
 ) -> None:
-    """Write what a model makes of images.
+    """Write maps, overlays and reconstructions of a model.
 
     Args:
-        folder: Gets `NNNNN-M-map.webp`, `NNNNN-M-heat.webp` and, where there is one, `NNNNN-M-reconstruction.webp`.
+        folder: Folder for `NNNNN-M-map.webp`, `NNNNN-M-heat.webp` and, if the model makes reconstructions,
+            `NNNNN-M-reconstruction.webp`.
         first: Number of the first image.
-        model: M: a page may show two models.
-        reconstructions: (N, 3, H, W), in [0, 1]; None where the model makes none.
-        anomaly_maps: (N, H, W), in [0, 1].
-        threshold: Of the verdict; it scales the colours.
+        model: M, 0 or 1: a page may show two models.
+        reconstructions: Reconstructions in [0, 1], shape (N, 3, H, W); None where the model makes none.
+        anomaly_maps: Anomaly maps in [0, 1], shape (N, H, W).
+        threshold: Threshold of the image score; it scales the colours.
     """
     for place, anomaly_map in enumerate(anomaly_maps):
         stem = f"{first + place:05}-{model}"
@@ -75,7 +76,7 @@ def _fit(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def _outline(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """A white line just outside the defect, between dark ones: seen on any ground, and it hides nothing."""
+    """Draw a white line between dark ones just outside the defect: visible on any ground, and hiding nothing."""
     near, far = ndimage.binary_dilation(mask, iterations=2), ndimage.binary_dilation(mask, iterations=3)
     inner = ndimage.binary_dilation(mask)
     layer = np.zeros((*mask.shape, 4), np.float32)

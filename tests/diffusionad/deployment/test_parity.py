@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from diffusionad.deployment.parity import Answers, Bounds, ExportConfig, check, compare
+from diffusionad.deployment.parity import Answers, ExportConfig, MapBounds, check, compare
 
 CONFIG = ExportConfig(
-    max_map_difference=Bounds(fp32=1e-4, bf16=0.05, int8=0.15),
+    max_map_difference=MapBounds(fp32=1e-4, bf16=0.05, int8=0.15),
     max_auroc_loss=0.1,
     validation_images=4,
     calibration_images=2,

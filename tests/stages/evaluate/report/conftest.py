@@ -8,13 +8,11 @@ import pytest
 from PIL import Image
 
 from diffusionad.evaluation.bootstrap import PairedDifference
-from diffusionad.evaluation.curves import Curve, pr_curve, roc_curve, score_histogram
-from diffusionad.metrics.ranking import sweep_images
+from diffusionad.evaluation.curves import NO_CURVE, Curve, image_curves, score_histogram
 from stages.evaluate.report.page import write_page, write_scripts
 from stages.evaluate.report.review import Answer, Comparison, Review, Sheet
 from stages.evaluate.report.tiles import draw_answers, draw_photographs
 
-NOTHING = Curve(np.empty(0), np.empty(0))
 SIZE = (40, 60)
 MASK = np.zeros(SIZE, np.uint8)
 MASK[10:20, 20:40] = 255
@@ -30,16 +28,16 @@ def figures_of(has_anomalous, masks):
 
 def answer(title, labels, scores, threshold, masks):
     both = 0 < labels.sum() < len(labels)
-    steps = sweep_images(labels, scores) if both else None
+    roc, pr = image_curves(labels, scores, 50)
     return Answer(
         title=title,
         threshold=threshold,
         scores=scores,
         figures=figures_of(both, masks),
         curves={
-            "roc": roc_curve(steps, 50) if both else NOTHING,
-            "pr": pr_curve(steps, 50) if both else NOTHING,
-            "pro": Curve(np.asarray([0.0, 0.3]), np.asarray([0.0, 0.8])) if masks else NOTHING,
+            "roc": roc,
+            "pr": pr,
+            "pro": Curve(np.asarray([0.0, 0.3]), np.asarray([0.0, 0.8])) if masks else NO_CURVE,
         },
         histogram=score_histogram(labels, scores, 10),
         lineage={"weights": f"of {title}", "data set": "toys"},
@@ -69,10 +67,10 @@ def write(folder, labels, scores, threshold=0.5, *, names=None, masks=True, befo
     """Write a page.
 
     Args:
-        folder: Empty.
-        labels: Of the test images.
-        scores: Of the model.
-        threshold: Of the model.
+        folder: An empty folder.
+        labels: Labels of the test images.
+        scores: Image scores of the model.
+        threshold: Threshold of the model.
         names: Paths of the images.
         masks: Whether anomalous images have one.
         before: Scores of an earlier model, for a comparison.
