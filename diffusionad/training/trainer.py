@@ -113,7 +113,7 @@ class Trainer:
             FloatingPointError: If the loss or its gradient is not finite. The parameters and the averaged weights are
                 those before the step; the running statistics of the batch normalisation are not.
         """
-        # Also of what this phase does not learn: it counts in the norm, and a training that goes on has none of it.
+        # Of the whole model: a gradient that an earlier phase left would count in the norm of this one.
         self.model.zero_grad(set_to_none=True)
         losses = self._backward(batch)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)

@@ -70,12 +70,12 @@ EVALUATION = {
 }
 
 
-def write_model(folder, seed, manifest="", category="disc"):
+def write_model(folder, seed, manifest="", category="disc", settings=TINY):
     """Write a detector with random weights."""
     facts = {"dataset": "toy", "category": category, "manifest": manifest or manifest_digest(PATHS.manifest)}
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    build_detector(SIZE, weights_seed=seed, spread=5.0, **facts).save(folder)
+    build_detector(SIZE, settings, weights_seed=seed, spread=5.0, **facts).save(folder)
 
 
 def evaluate_again():

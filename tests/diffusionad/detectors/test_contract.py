@@ -1,7 +1,7 @@
 """What every kind of detector keeps, whatever it is: no kind is named here.
 
-All kinds are trained by the real stages on drawn plates, under the test profile and the `tiny.yaml` beside a kind's own
-tests; one MLflow store then takes, judges and serves them all.
+All kinds are trained by the real stages on drawn plates, under the test profile; one MLflow store then takes, judges
+and serves them all.
 """
 
 import importlib
@@ -31,7 +31,6 @@ from toys.params import set_values
 from toys.plates import draw_category
 
 ROOT = Path(__file__).parents[3]
-HERE = Path(__file__).parent
 KINDS = kinds()
 STAGES = ("download", "foreground", "synthesize", "train", "evaluate", "benchmark")
 BATCHES = (1, 3, 16)
@@ -47,8 +46,6 @@ def make(root):
         draw_category(root / "source" / kind)
     params = copy_settings(ROOT / "params.yaml", root)
     lay_over(ROOT / "params" / "test.yaml", params)
-    for profile in HERE.glob("*/tiny.yaml"):
-        lay_over(profile, params)
     set_values(
         params,
         datasets__plates=describe_dataset("plates", root / "source"),

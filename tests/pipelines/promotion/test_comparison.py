@@ -11,6 +11,7 @@ import pytest
 from pipelines.promotion.promote import promote
 from pipelines.promotion.registry import register
 from pipelines.promotion.settings import read_rules
+from toys.detectors import TINY_SEGMENTATION
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")  # mlflow leaves SQLite open
 
@@ -47,6 +48,25 @@ def test_the_command_writes_a_page_of_both_models_on_the_same_images(versions, e
     assert {"00011-photograph.webp", "plotly.min.js", "page.js", "charts.js"} <= pictures
     assert len([name for name in pictures if name.endswith("outline.webp")]) == 6
     assert "Is one of them better?" in page.read_text(encoding="utf-8")
+
+
+def test_a_version_without_reconstructions_is_compared_with_one_that_makes_them(client, entry, workshop, run):
+    register(client, entry)
+    workshop.write_model(entry.paths.model, seed=1, settings=TINY_SEGMENTATION)
+    workshop.evaluate_again()
+    register(client, entry)
+
+    status, _, line = run("compare", "1", "2", *TOY)
+
+    assert (status, line) == (0, "")
+    page = Path("reports/toy/disc/compare-1-2/index.html")
+    content = content_of(page)
+    assert [model["reconstructs"] for model in content["models"]] == [True, False]
+    pictures = {file.name for file in (page.parent / content["folder"]).glob("00011-*-*.webp")}
+    assert pictures == {
+        "00011-0-reconstruction.webp",
+        *(f"00011-{model}-{kind}.webp" for model in (0, 1) for kind in ("map", "heat")),
+    }
 
 
 def test_a_version_that_does_not_exist_is_one_line_and_leaves_no_page(versions, run):

@@ -85,6 +85,17 @@ def test_a_figure_without_a_value_tells_why_and_a_synthetic_one_is_marked():
     assert "30 % of normal pixels" in spoken["Pixel PRO"].meaning
 
 
+@pytest.mark.parametrize("reconstructs", [True, False])
+def test_only_reconstructions_that_were_made_can_be_chosen(review, tmp_path, reconstructs):
+    answers = [one._replace(reconstructs=reconstructs) for one in review.answers]
+
+    write_page(tmp_path / "index.html", "report", review._replace(answers=answers))
+
+    text = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert '<option value="map">' in text
+    assert ('<option value="reconstruction">' in text) == reconstructs
+
+
 def test_names_from_the_data_never_become_markup(review, tmp_path):
     name = '</script><img src="x">&\u2028.png'
     evil = review._replace(title=name, images=review.images.assign(path=name, defect=name))
