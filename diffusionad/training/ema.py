@@ -48,6 +48,6 @@ class AveragedWeights:
     def load_state_dict(self, state: AverageState) -> None:
         """Restore the result of `state_dict`, on the device of this average."""
         self.updates = state["updates"]
-        # Copied: the next update writes in place and must not change the tensors of `state`.
-        # Not into the present tensors: those of a phase before may have another shape now.
+        # Copied: the next update writes in place and must not change the tensors of `state`. New tensors: those of an
+        # earlier phase may have had another shape.
         self.state = {name: state["state"][name].to(value.device, copy=True) for name, value in self.state.items()}
