@@ -17,6 +17,11 @@ Images = Tensor | Sequence[str | Path | Image.Image]
 """Float tensor (B, 3, H, W) in [0, 1], or paths and PIL images of any size."""
 
 
+def to_tensor(images: NDArray[np.float32]) -> Tensor:
+    """Turn images of shape (N, H, W, 3) into a tensor (N, 3, H, W) that shares their memory."""
+    return torch.from_numpy(images).permute(0, 3, 1, 2)
+
+
 def batches(images: Images, size: tuple[int, int], batch_size: int) -> Iterator[Tensor]:
     """Convert images to the input of a model: float32 in [0, 1] on the CPU, shape (at most batch_size, 3, *size).
 

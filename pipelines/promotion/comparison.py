@@ -16,8 +16,7 @@ from pipelines.catalogue import Entry
 from pipelines.promotion import registry
 from pipelines.promotion.gates import LINEAGE
 from pipelines.promotion.judge import score_apart
-from pipelines.promotion.judge_worker import CURVE_POINTS
-from pipelines.promotion.settings import ScoringConfig
+from pipelines.promotion.settings import CURVE_POINTS, ScoringConfig
 from pipelines.tracking.lineage import LICENCE
 from pipelines.tracking.pages import log_page
 from stages.evaluate.report.page import write_page, write_scripts

@@ -28,7 +28,7 @@ from diffusionad.evaluation.bootstrap import (
 from diffusionad.evaluation.curves import NO_CURVE, pro_curve
 from diffusionad.evaluation.tally import tally
 from diffusionad.metrics.pixels import sweep_pixels
-from pipelines.promotion.settings import ScoringConfig
+from pipelines.promotion.settings import CURVE_POINTS, ScoringConfig
 from pipelines.serving.packaging import load_served
 from stages.command import leave_at_once
 from stages.evaluate.figures import Figures, FiguresConfig, absent, image_figures, pixel_figures
@@ -40,7 +40,6 @@ from stages.paths import CategoryPaths
 BATCH = 16
 SMOKE = 4
 """Number of images that also go through the served interface, whose scores must be those of the detector."""
-CURVE_POINTS = 200
 ROLES = ("champion", "candidate")
 """Roles in the order in which a page shows them: before and after."""
 
@@ -113,7 +112,8 @@ def _run(model: PyFuncModel, truth: Truth, pictures: Path | None, place: int) ->
     if truth.synthetic is None:
         kept = [maps[index] for index in truth.masks]
     else:
-        _, kept = _predict(detector, truth.synthetic.images, lambda _first, _prediction: None)
+        images = [Image.fromarray(np.round(image * 255).astype(np.uint8)) for image in truth.synthetic.images]
+        _, kept = _predict(detector, images, lambda _first, _prediction: None)
     masks = list(truth.read_masks(detector.config.image_size))
     request = pd.DataFrame({"image": [file.read_bytes() for file in truth.files[:SMOKE]]})
     served = pd.DataFrame(model.predict(request))
@@ -124,7 +124,7 @@ def _run(model: PyFuncModel, truth: Truth, pictures: Path | None, place: int) ->
 
 def _predict(
     detector: Any,  # noqa: ANN401  # a class of the artifact's own code
-    images: Any,  # noqa: ANN401  # paths, or a tensor of images
+    images: Sequence[Any],
     each: Callable[[int, Any], None],
 ) -> tuple[NDArray[np.float64], list[NDArray[np.float16]]]:
     scores, maps = [], []

@@ -9,6 +9,9 @@ from diffusionad.section import Section
 from pipelines.promotion.gates import GateConfig
 from stages.params import PARAMS, read_section
 
+CURVE_POINTS = 200
+"""Points of each curve on the page of a comparison."""
+
 
 class ScoringConfig(Section):
     """Part `scoring`: how candidate and champion are measured."""

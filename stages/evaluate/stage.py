@@ -15,6 +15,7 @@ from diffusionad.evaluation.curves import NO_CURVE, image_curves, pro_curve, sco
 from diffusionad.evaluation.tally import Tally, sweep_tally, tally
 from diffusionad.metrics.pixels import Maps, Masks
 from diffusionad.networks.layout import best_device
+from diffusionad.runtime.batches import to_tensor
 from diffusionad.section import Section
 from stages import command
 from stages.common.schemas import write_metrics, write_test_scores
@@ -130,7 +131,7 @@ def _marked(detector: Detector, truth: Truth, file: Path) -> Marked | None:
     if truth.masks:
         maps = StoredMaps(file, list(truth.masks))
     elif truth.synthetic is not None:
-        prediction = detector.predict(truth.synthetic.images, batch_size=BATCH)
+        prediction = detector.predict(to_tensor(truth.synthetic.images), batch_size=BATCH)
         maps = list(prediction.mask_logits.numpy().astype(np.float16))
     else:
         return None

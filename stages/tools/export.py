@@ -21,6 +21,7 @@ from diffusionad.deployment.export import write_export
 from diffusionad.deployment.latency import Latency, measure
 from diffusionad.deployment.parity import Agreement, Answers, ExportConfig, check, compare
 from diffusionad.detector import CONFIG, WEIGHTS, Detector
+from diffusionad.runtime.batches import to_tensor
 from diffusionad.runtime.engines import EXPORTS, MODULES, Variant, open_engine, require
 from diffusionad.runtime.record import RECORD, ExportRecord, digest_of, machine
 from stages.common.synthetic import read_synthetic
@@ -95,7 +96,7 @@ def read_material(config: ExportConfig, detector: Detector) -> Material:
     normal = _read(detector, rows[rows["split"] == "val"], config.validation_images, paths)
     calibration = _read(detector, rows[rows["split"] == "train"], config.calibration_images, paths)
     synthetic = read_synthetic(paths.synthetic / "val.npz")
-    anomalous = normal[:0] if synthetic is None else synthetic.images[_spread(len(synthetic.images), config)]
+    anomalous = normal[:0] if synthetic is None else to_tensor(synthetic.images)[_spread(len(synthetic.images), config)]
     labels = np.repeat([0, 1], [len(normal), len(anomalous)])
     return Material(calibration, torch.cat([normal, anomalous]), labels)
 

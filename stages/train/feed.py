@@ -11,12 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from diffusionad.data.images import read_image, read_mask
+from diffusionad.runtime.batches import to_tensor
 from diffusionad.synthesis.blend import SynthesisConfig, draw_anomaly
 from diffusionad.synthesis.draws import item_generator
 from diffusionad.synthesis.textures import Textures
 from diffusionad.training.share import WHOLE, Share
 from diffusionad.training.trainer import Batch, TrainingConfig
-from stages.common.synthetic import to_tensor
 from stages.paths import CategoryPaths
 
 BATCH = 16

@@ -14,8 +14,9 @@ from diffusionad.data.images import read_image
 from diffusionad.detector import Detector
 from diffusionad.metrics.ranking import image_auroc, pixel_metrics
 from diffusionad.metrics.threshold import calibrate_threshold
+from diffusionad.runtime.batches import to_tensor
 from diffusionad.section import Section
-from stages.common.synthetic import read_synthetic, to_tensor
+from stages.common.synthetic import read_synthetic
 from stages.files import atomic_file, atomic_folder
 from stages.paths import CategoryPaths
 
@@ -55,7 +56,7 @@ def load_validation(rows: pd.DataFrame, size: tuple[int, int], paths: CategoryPa
     if rows.empty or synthetic is None:
         raise ValueError(f"{paths.manifest}: no normal image in split `val`; raise download.val_fraction or add images")
     normal = np.stack([read_image(paths.images / name, size) for name in rows["path"]])
-    return Validation(to_tensor(normal), synthetic.images, synthetic.masks)
+    return Validation(to_tensor(normal), to_tensor(synthetic.images), synthetic.masks)
 
 
 def validate(detector: Detector, validation: Validation) -> HistoryRecord:

@@ -227,7 +227,8 @@ def check_python(arguments):
         return ""
     module, *rest = arguments[1:]
     if module.split(".")[0] not in ROOMS:
-        return missing_files(rest) if importlib.util.find_spec(module) else f"no module {module}"
+        # Not asked for pip: the finder of setuptools would take that for pip at work, and build nothing from then on.
+        return missing_files(rest) if module == "pip" or importlib.util.find_spec(module) else f"no module {module}"
     if (file := source_of(module)) and file.name == "__init__.py":
         file = source_of(f"{module}.__main__")
     if not file:

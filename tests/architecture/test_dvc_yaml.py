@@ -12,7 +12,8 @@ from stages.train.settings import read_model_config
 
 ROOT = Path(__file__).parents[2]
 STAGES = {name: entry["do"] for name, entry in YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"].items()}
-GRAPH = grimp.build_graph("diffusionad", "stages", exclude_type_checking_imports=True)
+# Without its cache, which may remember a module that has gone.
+GRAPH = grimp.build_graph("diffusionad", "stages", exclude_type_checking_imports=True, cache_dir=None)
 
 # No deps: they hand on what dvc.yaml tracks by value (params) or by content (files), and decide nothing.
 PLUMBING = {

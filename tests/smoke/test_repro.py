@@ -59,13 +59,11 @@ def test_the_figures_of_a_category_fit_a_terminal(trained):
 
 
 def test_the_figures_of_two_commits_are_compared_by_dvc(trained):
-    copy = trained.twin("compared")
-    copy.run("git", "add", "-A")
-    copy.run("git", "-c", "user.name=a test", "-c", "user.email=test@example.org", "commit", "-qm", "as trained")
-    copy.change(training__seed=7)
-    copy.run("dvc", "repro")
+    trained.commit()
+    trained.change(training__seed=7)
+    trained.run("dvc", "repro")
 
-    changes = json.loads(copy.run("dvc", "metrics", "diff", "--json").stdout)
+    changes = json.loads(trained.run("dvc", "metrics", "diff", "--json").stdout)
 
     assert list(changes) == ["reports/plates/plate/figures.json"]
     assert "pixel_pro" in changes["reports/plates/plate/figures.json"]
@@ -81,12 +79,13 @@ def test_a_change_of_a_metric_evaluates_again_and_does_not_train_again(trained):
 
 
 def test_the_settings_of_a_detector_train_again_only_the_categories_that_name_it(trained):
-    copy = trained.twin("settings")
-    set_values(copy.root / "params/detectors/patchcore.yaml", candidates=5)
-    assert "Data and pipelines are up to date." in copy.run("dvc", "status").stdout
-    set_values(copy.root / SETTINGS, guidance__scale=0.7)
+    set_values(trained.root / "params/detectors/patchcore.yaml", candidates=5)
+    code = trained.root / "diffusionad/detectors/patchcore/model.py"
+    code.write_text(f"{code.read_text()}# a comment\n")
+    assert "Data and pipelines are up to date." in trained.run("dvc", "status").stdout
+    set_values(trained.root / SETTINGS, guidance__scale=0.7)
 
-    changed = copy.run("dvc", "status", "--json").stdout
+    changed = trained.run("dvc", "status", "--json").stdout
 
     assert [name for name, what in json.loads(changed).items() if "changed deps" in str(what)] == ["train@plates-plate"]
 
