@@ -1,6 +1,5 @@
 """Detector: images in, scores and anomaly maps out; the only way to use a trained model."""
 
-import hashlib
 import json
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from diffusionad.detectors import load
 from diffusionad.networks.layout import lay_out, memory_format
 from diffusionad.runtime.batches import Images, batches, read
 from diffusionad.runtime.engines import Engine, Precision, Runtime, Variant, open_engine, torch_engine
+from diffusionad.runtime.noise import ImageNoise
 from diffusionad.runtime.record import digest_of, fastest, read_record
 from diffusionad.runtime.tiles import Mosaic
 from diffusionad.section import Section
@@ -316,39 +316,10 @@ class Detector:
                 kind = self.config.model.kind
                 raise ValueError(f"detector `{kind}`: its {name} are of shape {tuple(part.shape)}, expected {shape}")
 
-    def _placed(self, images: Tensor) -> tuple[Tensor, "ImageNoise"]:
+    def _placed(self, images: Tensor) -> tuple[Tensor, ImageNoise]:
         """Images on the device of the model, and the source of their noise."""
         placed = images.to(self._device, memory_format=memory_format(self._device))
         return placed, ImageNoise(images, placed, self.config.seed)
-
-
-class ImageNoise:
-    """The noise of images (B, 3, H, W), drawn from their bytes and a seed.
-
-    Args:
-        images: Images on the CPU.
-        like: The same images on the device and in the memory layout that the noise is to have.
-        seed: Seed of the noise.
-    """
-
-    def __init__(self, images: Tensor, like: Tensor, seed: int) -> None:
-        self._digests = [hashlib.sha256(image.numpy().tobytes()).digest() for image in images.contiguous()]
-        self._like, self._seed = like, seed
-
-    def __call__(self, key: int) -> Tensor:
-        """Standard normal noise of the shape of the images, on their device."""
-        noise = torch.empty(self._like.shape)
-        for index, generator in enumerate(self.generators(key)):
-            noise[index] = torch.randn(noise.shape[1:], generator=generator)
-        return noise.to(self._like)
-
-    def generators(self, key: int) -> list[torch.Generator]:
-        """One generator per image, on the CPU."""
-        return [self._generator(digest, key) for digest in self._digests]
-
-    def _generator(self, digest: bytes, key: int) -> torch.Generator:
-        identity = hashlib.sha256(digest + f"{self._seed}/{key}".encode()).digest()
-        return torch.Generator().manual_seed(int.from_bytes(identity[:8], "big") >> 1)
 
 
 def _line(error: Exception) -> str:
