@@ -56,9 +56,9 @@ def check_kind(kind: str) -> None:
     Raises:
         ValueError: If there is no such kind; the known ones are listed.
     """
-    known = kinds()
-    if kind not in known:
-        raise ValueError(f"there is no detector `{kind}`; expected one of {', '.join(known)}")
+    # Our own folders first: entry points are looked up in the facts of every installed package.
+    if not (_has(kind, "model.py") or _has(kind, PLUGIN) or kind in entry_points()):
+        raise ValueError(f"there is no detector `{kind}`; expected one of {', '.join(kinds())}")
 
 
 def load(kind: str) -> Kind:
@@ -69,7 +69,7 @@ def load(kind: str) -> Kind:
             version than the one that was added, or lacks CONFIG or MODEL.
     """
     check_kind(kind)
-    if (_folder() / kind / "model.py").is_file():
+    if _has(kind, "model.py"):
         found = importlib.import_module(f"{__name__}.{kind}.model")
         return Kind(found.CONFIG, found.MODEL)
     plugin = find_plugin(kind)
@@ -91,10 +91,9 @@ def find_plugin(kind: str) -> Plugin | None:
     Raises:
         ValueError: If the package that was added is not installed, or its code has changed since.
     """
-    file = _folder() / kind / PLUGIN
-    if not (kind.isidentifier() and file.is_file()):
+    if not _has(kind, PLUGIN):
         return read_plugin(kind) if kind in entry_points() else None
-    added = Plugin(**json.loads(file.read_text(encoding="utf-8")))
+    added = Plugin(**json.loads((_folder() / kind / PLUGIN).read_text(encoding="utf-8")))
     found = code_digest(added.top)
     if found != added.digest:
         what = "is not installed" if found is None else "has other code than the version that was added"
@@ -144,6 +143,11 @@ def code_of(top: str) -> Path | None:
     if spec.submodule_search_locations:
         return Path(next(iter(spec.submodule_search_locations)))
     return None if spec.origin is None else Path(spec.origin)
+
+
+def _has(kind: str, name: str) -> bool:
+    """Whether the folder of a kind holds a file; what is no name has no folder."""
+    return kind.isidentifier() and (_folder() / kind / name).is_file()
 
 
 def _folder() -> Path:

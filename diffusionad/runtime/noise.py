@@ -1,5 +1,6 @@
 """The noise of inference: a function of what an image shows and of a seed, so that a score depends on nothing else."""
 
+import functools
 import hashlib
 
 import torch
@@ -16,8 +17,7 @@ class ImageNoise:
     """
 
     def __init__(self, images: Tensor, like: Tensor, seed: int) -> None:
-        self._digests = [hashlib.sha256(image.numpy().tobytes()).digest() for image in images.contiguous()]
-        self._like, self._seed = like, seed
+        self._images, self._like, self._seed = images, like, seed
 
     def __call__(self, key: int) -> Tensor:
         """Standard normal noise of the shape of the images, on their device."""
@@ -29,6 +29,11 @@ class ImageNoise:
     def generators(self, key: int) -> list[torch.Generator]:
         """One generator per image, on the CPU."""
         return [self._generator(digest, key) for digest in self._digests]
+
+    @functools.cached_property
+    def _digests(self) -> list[bytes]:
+        """SHA-256 of each image, computed when noise is first asked for, which many models never do."""
+        return [hashlib.sha256(image.numpy().tobytes()).digest() for image in self._images.contiguous()]
 
     def _generator(self, digest: bytes, key: int) -> torch.Generator:
         identity = hashlib.sha256(digest + f"{self._seed}/{key}".encode()).digest()

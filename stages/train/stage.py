@@ -120,7 +120,7 @@ def _learn(model: Model, job: Job) -> tuple[list[HistoryRecord], Best]:
             trainer.load_state_dict(progress["trainer"])
             best = progress["best"]
         best = _steps(trainer, index, records, best, job, is_last=index == len(phases) - 1)
-        model.load_state_dict(trainer.averaged_model().state_dict())
+        model.load_state_dict(trainer.average.state)
     if best is None:
         before = records[-1]["step"] if records else 0
         record = {"step": before + 1, **_judge(model, job)}
