@@ -47,6 +47,9 @@ class Output(NamedTuple):
     """(B, 3, H, W), in [0, 1]: the images as they would be without an anomaly; None where the method makes none."""
     image_logit: Tensor | None = None
     """(B,): score of the image before the sigmoid; None where it is the mean of the highest pixels."""
+    member_logits: Tensor | None = None
+    """(B, M, H, W): the maps of the M members of an ensemble, of which `mask_logits` is the mean with the weights of
+    `Model.members`; None where there are no members."""
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "Output":
         """Apply `change` to each part that is not None."""
@@ -119,15 +122,39 @@ class Stepwise(Phase):
         """
 
 
+class Anomalous(NamedTuple):
+    """A batch of training images, each with one synthetic anomaly."""
+
+    images: Tensor
+    """Images in [0, 1], shape (B, 3, H, W)."""
+    mask: Tensor
+    """Ground truth {0, 1}, float32, shape (B, 1, H, W)."""
+    source: Tensor
+    """Index, among the normal images, of the one under each anomaly; int64, shape (B,), on the CPU."""
+
+
+class TrainingImages(Protocol):
+    """The training images of a category, read and drawn when they are asked for."""
+
+    count: int
+    """Number of normal images."""
+
+    def normal(self) -> Iterable[Tensor]:
+        """Batches of all normal images in [0, 1], shape (B, 3, H, W), always in the same order."""
+
+    def anomalous(self, count: int) -> Iterable[Anomalous]:
+        """Batches of `count` images with a synthetic anomaly, the same at every call."""
+
+
 class Once(Phase):
-    """Learned in one pass over the normal images."""
+    """Learned from a fixed set of images, in a way of its own."""
 
     @abstractmethod
-    def fit(self, batches: Iterable[Tensor], generator: torch.Generator) -> None:
-        """Learn from batches of normal images in [0, 1], shape (B, 3, H, W) each.
+    def fit(self, images: TrainingImages, generator: torch.Generator) -> None:
+        """Learn.
 
         Raises:
-            ValueError: If weights that it starts from are not installed.
+            ValueError: If weights that it starts from are not installed, or there are too few images.
         """
 
 
@@ -144,6 +171,9 @@ class Model(nn.Module, ABC):
 
     needs_gradient: ClassVar[bool] = False
     """Whether `infer` computes gradients, as classifier guidance does."""
+    held_out_scores: Tensor | None = None
+    """(N,), float64: what `image_score` gives normal training images, each judged by a copy of the model that did not
+    learn from it. Set by training where that is cheap, and not saved; None otherwise."""
 
     def __init__(self, config: ModelConfig, image_size: tuple[int, int]) -> None:
         super().__init__()
@@ -169,6 +199,11 @@ class Model(nn.Module, ABC):
 
     def calibrate(self, batches: Iterable[tuple[Tensor, Noise]]) -> None:  # most need nothing
         """Measure normal images that were held out of training, given as batches with their noise."""
+
+    @property
+    def members(self) -> Mapping[str, float]:
+        """Weights, whose sum is 1, of the members of an ensemble by name, in the order of `Output.member_logits`."""
+        return {}
 
     @property
     def parts(self) -> dict[str, int]:

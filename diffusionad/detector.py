@@ -69,6 +69,9 @@ class Prediction(NamedTuple):
     """(B, 3, H, W), float32, in [0, 1]: the images as they would be without an anomaly; None where none is made."""
     is_anomalous: Tensor
     """(B,), bool: whether the score reaches the calibrated threshold."""
+    member_logits: Tensor | None = None
+    """(B, M, H, W), float32: the maps of the members of an ensemble, in the order of `Detector.members`; None in a
+    runtime other than torch, and where there are no members."""
 
 
 class LargePrediction(NamedTuple):
@@ -199,12 +202,14 @@ class Detector:
         if not parts:
             raise ValueError("no images to predict; pass a tensor, or a list of paths or PIL images, that is not empty")
         made = [part.reconstruction for part in parts if part.reconstruction is not None]
+        members = [part.member_logits for part in parts if part.member_logits is not None]
         return Prediction(
             torch.cat([part.image_score for part in parts]),
             torch.cat([part.anomaly_map for part in parts]),
             torch.cat([part.mask_logits for part in parts]),
             torch.cat(made) if made else None,
             torch.cat([part.is_anomalous for part in parts]),
+            torch.cat(members) if members else None,
         )
 
     def predict_large(self, image: str | Path | Image.Image, *, overlap: int, batch_size: int = 16) -> LargePrediction:
@@ -277,6 +282,11 @@ class Detector:
         return self._model.parts
 
     @property
+    def members(self) -> Mapping[str, float]:
+        """Weights of the members of an ensemble by name; empty for other models."""
+        return self._model.members
+
+    @property
     def modes(self) -> Mapping[str, Mode]:
         """Ways to infer by name, the model's own first."""
         return self._model.modes
@@ -295,7 +305,8 @@ class Detector:
         self._check(output, images)
         score, logits = image_score(output, self.config.model.top_k_fraction), output.mask_logits
         made = None if output.reconstruction is None else output.reconstruction.contiguous()
-        return Prediction(score, torch.sigmoid(logits), logits, made, score >= self.config.threshold)
+        is_anomalous = score >= self.config.threshold
+        return Prediction(score, torch.sigmoid(logits), logits, made, is_anomalous, output.member_logits)
 
     def _run(self, images: Tensor, mode: str) -> Output:
         if mode not in self._engines:
@@ -310,7 +321,8 @@ class Detector:
     def _check(self, output: Output, images: Tensor) -> None:
         """Refuse outputs of wrong shapes, which a kind of another package may give."""
         batch, _, height, width = images.shape
-        expected = Output((batch, height, width), (batch, 3, height, width), (batch,))  # type: ignore[arg-type]  # shapes
+        size, members = (height, width), len(self._model.members)
+        expected = Output((batch, *size), (batch, 3, *size), (batch,), (batch, members, *size))  # type: ignore[arg-type]  # shapes
         for name, part, shape in zip(Output._fields, output, expected, strict=True):
             if part is not None and tuple(part.shape) != shape:
                 kind = self.config.model.kind

@@ -57,7 +57,7 @@ def write_onnx(form: Form, file: Path) -> None:
     noise = torch.randn(len(form.noise_keys), *images.shape, generator=torch.Generator().manual_seed(1))
     inputs = {"images": {0: "batch"}, "noise": {1: "batch"}} if form.noise_keys else {"images": {0: "batch"}}
     with torch.no_grad():
-        said = form(images, noise)._asdict()
+        said = form(images, noise)._replace(member_logits=None)._asdict()
     names = [*(name for name, part in said.items() if part is not None), "image_score"]
     outputs = {name: {0: "batch"} for name in names}
     with warnings.catch_warnings(), torch.no_grad():
@@ -83,7 +83,7 @@ class _Scored(nn.Module):
         self.form = form
 
     def forward(self, images: Tensor, noise: Tensor) -> tuple[Tensor, ...]:
-        output: Output = self.form(images, noise)
+        output: Output = self.form(images, noise)._replace(member_logits=None)
         return *(part for part in output if part is not None), image_score(output, self.form.top_k_fraction)
 
 

@@ -1,5 +1,6 @@
-"""Training batches: normal images from memory, and synthetic anomalies drawn online."""
+"""Training images: batches with synthetic anomalies drawn online, and fixed sets."""
 
+import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -9,7 +10,9 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from tqdm import tqdm
 
+from diffusionad.base import Anomalous
 from diffusionad.data.images import read_image, read_mask
 from diffusionad.runtime.batches import to_tensor
 from diffusionad.synthesis.blend import SynthesisConfig, draw_anomaly
@@ -17,10 +20,11 @@ from diffusionad.synthesis.draws import item_generator
 from diffusionad.synthesis.textures import Textures
 from diffusionad.training.share import WHOLE, Share
 from diffusionad.training.trainer import Batch, TrainingConfig
+from stages.common.schemas import read_document
 from stages.paths import CategoryPaths
 
 BATCH = 16
-"""Images per batch of `normal_batches`."""
+"""Images per batch of `StoredImages`."""
 
 
 class Pool(NamedTuple):
@@ -34,17 +38,77 @@ class Pool(NamedTuple):
     """Digests of the image files, length N."""
 
 
-def normal_batches(rows: pd.DataFrame, size: tuple[int, int], paths: CategoryPaths) -> Iterator[torch.Tensor]:
-    """Read the normal images once, in batches of shape (B, 3, H, W) in [0, 1].
+class StoredImages:
+    """The training images of a category as `Once.fit` takes them: read batch by batch, with progress.
+
+    Args:
+        rows: Normal images of split `train`: rows of the manifest.
+        size: (height, width) to read them at, in pixels.
+        paths: Paths of the category.
+        training: Seed and flips of the anomalous images.
+        device: Device of the batches.
 
     Raises:
-        ValueError: If there is no row, or a file cannot be read.
+        ValueError: If there is no row.
     """
-    if rows.empty:
-        raise ValueError(f"{paths.manifest}: no normal image in split `train`; expected at least one")
-    for start in range(0, len(rows), BATCH):
-        files = [paths.images / name for name in rows["path"][start : start + BATCH]]
-        yield to_tensor(np.stack([read_image(file, size) for file in files]))
+
+    def __init__(
+        self,
+        rows: pd.DataFrame,
+        size: tuple[int, int],
+        paths: CategoryPaths,
+        training: TrainingConfig,
+        device: torch.device,
+    ) -> None:
+        if rows.empty:
+            raise ValueError(f"{paths.manifest}: no normal image in split `train`; expected at least one")
+        self.count = len(rows)
+        self._rows, self._size, self._paths = rows, size, paths
+        self._training, self._device = training, device
+
+    def normal(self) -> Iterator[torch.Tensor]:
+        """Read the normal images in the order of the manifest.
+
+        Raises:
+            ValueError: If a file cannot be read.
+        """
+        for chosen in self._parts(self.count, "normal"):
+            files = [self._paths.images / self._rows["path"].iloc[index] for index in chosen]
+            yield to_tensor(np.stack([read_image(file, self._size) for file in files])).to(self._device)
+
+    def anomalous(self, count: int) -> Iterator[Anomalous]:
+        """Draw one anomaly each on `count` normal images, which take turns and are flipped at random.
+
+        Raises:
+            ValueError: If a file cannot be read.
+        """
+        synthesis = read_document(self._paths.synthetic / "settings.json", SynthesisConfig)
+        textures = Textures(synthesis.textures, self._size)
+        rng = np.random.default_rng([self._training.seed, count])
+        rounds = [rng.permutation(self.count) for _ in range(math.ceil(count / self.count))]
+        sources = np.concatenate(rounds)[:count]
+        for chosen in self._parts(count, "anomalous"):
+            drawn = [self._draw(sources[place], place, synthesis, textures, rng) for place in chosen]
+            images = to_tensor(np.stack([image for image, _ in drawn]))
+            masks = torch.from_numpy(np.stack([mask for _, mask in drawn]))[:, None]
+            yield Anomalous(images.to(self._device), masks.to(self._device), torch.from_numpy(sources[chosen]))
+
+    def _draw(
+        self, source: int, place: int, synthesis: SynthesisConfig, textures: Textures, rng: np.random.Generator
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        row, training = self._rows.iloc[source], self._training
+        vertical, horizontal = _direction(training.flip_vertical, rng), _direction(training.flip_horizontal, rng)
+        turned = np.s_[::vertical, ::horizontal]
+        image = np.ascontiguousarray(read_image(self._paths.images / row["path"], self._size)[turned])
+        where = read_mask((self._paths.foreground / row["path"]).with_suffix(".png"), self._size)[turned]
+        item = item_generator(training.seed, row["sha256"], place)
+        drawn = draw_anomaly(synthesis, image, where, textures, item)
+        return drawn.image, drawn.mask.astype(np.float32)
+
+    def _parts(self, count: int, what: str) -> Iterator[range]:
+        name = f"read {what} {self._paths.dataset}/{self._paths.category}"
+        for start in tqdm(range(0, count, BATCH), desc=name, disable=None):
+            yield range(start, min(start + BATCH, count))
 
 
 def load_pool(rows: pd.DataFrame, size: tuple[int, int], paths: CategoryPaths) -> Pool:

@@ -18,7 +18,7 @@ from stages import command
 from stages.common.schemas import read_document, write_history
 from stages.params import read_detector_kind, read_image_size, read_section
 from stages.paths import CategoryPaths
-from stages.train.feed import batches, load_pool, normal_batches
+from stages.train.feed import StoredImages, batches, load_pool
 from stages.train.processes import Place, alone, joined
 from stages.train.resume import Best, Progress, TrainingState, fingerprint
 from stages.train.selection import (
@@ -111,7 +111,7 @@ def _learn(model: Model, job: Job) -> tuple[list[HistoryRecord], Best]:
         if progress is not None and index < progress["phase"]:
             continue  # its weights are part of the saved state of the current phase
         if isinstance(phase, Once):
-            images = (batch.to(job.place.device) for batch in normal_batches(job.rows, job.size, job.paths))
+            images = StoredImages(job.rows, job.size, job.paths, job.training, job.place.device)
             phase.fit(images, torch.Generator().manual_seed(job.training.seed))
             continue
         assert isinstance(phase, Stepwise)  # noqa: S101  # a phase is one of the two

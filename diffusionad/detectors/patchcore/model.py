@@ -14,7 +14,7 @@ import torch.nn.functional as F  # noqa: N812  # the name that torch's own docum
 from pydantic import Field
 from torch import Tensor, nn
 
-from diffusionad.base import Mode, Model, ModelConfig, Noise, Once, Output
+from diffusionad.base import Mode, Model, ModelConfig, Noise, Once, Output, TrainingImages
 from diffusionad.networks.efficientnet import LEVELS, EfficientNetLite0
 
 MODE = "patchcore"
@@ -121,14 +121,14 @@ class Coreset(Once):
     def __init__(self, model: PatchCore) -> None:
         self._model = model
 
-    def fit(self, batches: Iterable[Tensor], generator: torch.Generator) -> None:
-        """Load the backbone's weights and remember patches.
+    def fit(self, images: TrainingImages, generator: torch.Generator) -> None:
+        """Load the backbone's weights and remember patches of the normal images.
 
         Raises:
             ValueError: If the weights are not installed.
         """
         self._model.backbone.load_pretrained()
-        self._model.remember(batches, generator)
+        self._model.remember(images.normal(), generator)
 
 
 def _farthest(points: Tensor, count: int) -> Tensor:

@@ -20,6 +20,7 @@ from stages.evaluate.pictures import Gallery
 from stages.evaluate.stage import EvaluationConfig, evaluate
 from stages.paths import CategoryPaths
 from toys.detectors import TINY, build_detector, describe_detector, read_config
+from toys.images import ToyImages
 from toys.manifest import fill
 from toys.pictures import mark
 
@@ -102,7 +103,7 @@ def fit_patchcore(paths):
     config = describe_detector(read_config(PATCHCORE), SIZE, manifest=manifest_digest(paths.manifest))
     network = config.build().eval()
     images = torch.rand(4, 3, *SIZE)
-    network.phases[0].fit([images], torch.Generator().manual_seed(0))
+    network.phases[0].fit(ToyImages(images), torch.Generator().manual_seed(0))
     detector = Detector(network, config)
     detector.calibrate(images)
     detector.save(paths.model)

@@ -86,8 +86,8 @@ class Count(Once):
     def __init__(self, model):
         self.model = model
 
-    def fit(self, batches, generator):
-        self.model.images_seen += sum(len(batch) for batch in batches)
+    def fit(self, images, generator):
+        self.model.images_seen += sum(len(batch) for batch in images.normal())
 
 
 class Bank(Once):
@@ -96,8 +96,8 @@ class Bank(Once):
     def __init__(self, model):
         self.model = model
 
-    def fit(self, batches, generator):
-        self.model.bank = torch.cat(list(batches)).mean(dim=(2, 3))
+    def fit(self, images, generator):
+        self.model.bank = torch.cat(list(images.normal())).mean(dim=(2, 3))
 
 
 class BankThenLine(Toy):

@@ -7,6 +7,7 @@ from safetensors.torch import load_file, save_file
 from diffusionad.detector import Detector
 from diffusionad.detectors.patchcore.model import PatchCore, PatchCoreConfig
 from toys.detectors import describe_detector
+from toys.images import ToyImages
 
 SIZE = (64, 64)
 CONFIG = PatchCoreConfig(
@@ -36,7 +37,7 @@ def with_square(images):
 def fitted(images, **changes):
     model = PatchCore(CONFIG.model_copy(update=changes), SIZE)
     (phase,) = model.phases
-    phase.fit([images[:4], images[4:]], torch.Generator().manual_seed(0))
+    phase.fit(ToyImages(images), torch.Generator().manual_seed(0))
     return model
 
 
