@@ -74,6 +74,7 @@ def publish(
     validation: Validation,
     operating_point: OperatingPointConfig,
     paths: CategoryPaths,
+    held_out: torch.Tensor | None = None,
 ) -> None:
     """Calibrate the threshold of the model to keep, and write the model.
 
@@ -83,8 +84,11 @@ def publish(
         validation: Validation set, whose normal images set the threshold.
         operating_point: Rate of false alarms at the threshold.
         paths: Paths of the category.
+        held_out: `Model.held_out_scores` of the training, which set the threshold too.
     """
     scores = detector.predict(validation.normal).image_score.numpy()
+    if held_out is not None:
+        scores = np.concatenate([scores, held_out.numpy()])
     threshold = calibrate_threshold(scores, operating_point.false_alarm_rate)
     with atomic_folder(paths.model) as draft:
         detector.with_threshold(threshold).save(draft)

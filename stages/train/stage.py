@@ -91,7 +91,8 @@ def train(
         return
     kept = config.build()
     kept.load_state_dict(best["weights"])
-    publish(Detector(kept, config, place.device), best["record"], validation, operating_point, paths)
+    detector = Detector(kept, config, place.device)
+    publish(detector, best["record"], validation, operating_point, paths, networks.held_out_scores)
     write_history(paths.history, records)
     write_curves(records, paths.training_curves)
     saved.clear()

@@ -175,7 +175,9 @@ def test_a_score_with_steps_by_image_depends_neither_on_batch_nor_on_order(tiny_
     straight = detector.predict(images)
 
     assert_equal(detector.predict(images, batch_size=2), straight, atol=1e-5)
-    assert_equal(detector.predict(images[order]), [None if part is None else part[order] for part in straight], atol=1e-5)
+    assert_equal(
+        detector.predict(images[order]), [None if part is None else part[order] for part in straight], atol=1e-5
+    )
 
 
 def test_what_was_measured_is_saved_with_the_weights(tiny_model, images, tmp_path):

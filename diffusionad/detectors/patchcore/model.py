@@ -5,7 +5,6 @@ patch is its distance to the nearest patch remembered. Deviations: the backbone 
 are not re-weighted.
 """
 
-import math
 from collections.abc import Iterable
 from typing import ClassVar, Literal
 
@@ -15,7 +14,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from diffusionad.base import Mode, Model, ModelConfig, Noise, Once, Output, TrainingImages
+from diffusionad.networks.coreset import farthest
 from diffusionad.networks.efficientnet import LEVELS, EfficientNetLite0
+from diffusionad.networks.smoothing import enlarge
 
 MODE = "patchcore"
 
@@ -85,8 +86,7 @@ class PatchCore(Model):
         flat = patches.permute(0, 2, 3, 1).reshape(batch, -1, dims)
         nearest = torch.stack([torch.cdist(rows, self.bank).amin(dim=1) for rows in flat])
         coarse = nearest.reshape(batch, 1, height, width)
-        fine = F.interpolate(coarse, size=images.shape[2:], mode="bilinear", align_corners=False)
-        return _blur(fine, self.config.smoothing_fraction * min(self.image_size))[:, 0]
+        return enlarge(coarse, self.image_size, self.config.smoothing_fraction * min(self.image_size))[:, 0]
 
     @torch.no_grad()
     def remember(self, batches: Iterable[Tensor], generator: torch.Generator) -> None:
@@ -97,7 +97,7 @@ class PatchCore(Model):
         drawn = torch.randperm(len(patches), generator=generator)[: count * self.config.candidates]
         candidates = patches[drawn]
         projection = torch.randn(candidates.shape[1], self.config.projection_dims, generator=generator)
-        self.bank = candidates[_farthest(candidates @ projection.to(candidates), count)]
+        self.bank = candidates[farthest(candidates @ projection.to(candidates), count)]
 
     def calibrate(self, batches: Iterable[tuple[Tensor, Noise]]) -> None:
         """Set centre and scale from normal images held out of the fit: the median of their maxima becomes logit 0."""
@@ -129,29 +129,6 @@ class Coreset(Once):
         """
         self._model.backbone.load_pretrained()
         self._model.remember(images.normal(), generator)
-
-
-def _farthest(points: Tensor, count: int) -> Tensor:
-    """Indices of `count` points, each the farthest from those before it (PatchCore, algorithm 1)."""
-    chosen = [0]
-    nearest = (points - points[0]).square().sum(dim=1)
-    squares = points.square().sum(dim=1)
-    for _ in range(count - 1):
-        index = int(nearest.argmax())
-        chosen.append(index)
-        nearest = torch.minimum(nearest, squares + squares[index] - 2 * (points @ points[index]))
-    return torch.tensor(chosen)
-
-
-def _blur(maps: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of maps (B, 1, H, W), cut at three standard deviations; the border counts as its own neighbour."""
-    radius = math.ceil(3 * sigma)
-    if radius == 0:
-        return maps
-    kernel = torch.exp(-0.5 * (torch.arange(-radius, radius + 1).to(maps) / sigma) ** 2)
-    kernel = kernel / kernel.sum()
-    padded = F.pad(maps, [radius] * 4, mode="replicate")
-    return F.conv2d(F.conv2d(padded, kernel.reshape(1, 1, -1, 1)), kernel.reshape(1, 1, 1, -1))
 
 
 def _make_room(module: nn.Module, state: dict[str, Tensor], prefix: str, *_: object) -> None:

@@ -1,0 +1,1 @@
+"""Several detectors on one scale, whose maps are added up."""
