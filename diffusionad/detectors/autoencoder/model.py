@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from diffusionad.base import Mode, Noise, NoiselessForm, Output
-from diffusionad.detectors.joint import (
+from diffusionad.detectors.shared.joint import (
     JointConfig,
     JointModel,
     JointTraining,

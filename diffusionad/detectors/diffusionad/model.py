@@ -11,7 +11,7 @@ from diffusionad.base import Mode, Noise, Output
 from diffusionad.detectors.diffusionad.adaptive import image_error, reconstruct_adaptively
 from diffusionad.detectors.diffusionad.form import GuidedForm
 from diffusionad.detectors.diffusionad.guidance import GuidanceConfig, Reconstruction, one_step, reconstruct
-from diffusionad.detectors.joint import (
+from diffusionad.detectors.shared.joint import (
     JointConfig,
     JointModel,
     JointTraining,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from diffusionad.base import Mode, Model, ModelConfig, Noise, NoiselessForm, Once, Output
 from diffusionad.detectors import load
-from diffusionad.detectors.frozen import FrozenFit, FrozenModel, encode, levels_of, to_logits
+from diffusionad.detectors.shared.frozen import FrozenFit, FrozenModel, encode, levels_of, to_logits
 from diffusionad.networks.efficientnet import EfficientNetLite0
 from diffusionad.section import Section
 

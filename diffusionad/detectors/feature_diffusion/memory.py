@@ -7,7 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from diffusionad.detectors.frozen import Cache, Features, Judge, stride_of, take
+from diffusionad.detectors.shared.frozen import Cache, Features, Judge, stride_of, take
 from diffusionad.networks.coreset import farthest
 from diffusionad.networks.efficientnet import LEVELS
 from diffusionad.section import Section

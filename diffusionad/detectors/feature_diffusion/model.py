@@ -9,7 +9,7 @@ from typing import Literal
 
 from diffusionad.base import ModelConfig
 from diffusionad.detectors.feature_diffusion.memory import Memory, MemoryConfig
-from diffusionad.detectors.frozen import FrozenModel
+from diffusionad.detectors.shared.frozen import FrozenModel
 
 
 class FeatureDiffusionConfig(ModelConfig):

@@ -9,7 +9,7 @@ import torch.nn.functional as F  # noqa: N812  # the name that torch's own docum
 from pydantic import Field
 from torch import Tensor, nn
 
-from diffusionad.detectors.frozen import Cache, Features, Judge, stride_of, take
+from diffusionad.detectors.shared.frozen import Cache, Features, Judge, stride_of, take
 from diffusionad.networks.efficientnet import LEVELS
 from diffusionad.section import Section
 

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from diffusionad.base import ModelConfig
 from diffusionad.detectors.feature_head.head import Head, HeadConfig
-from diffusionad.detectors.frozen import FrozenModel
+from diffusionad.detectors.shared.frozen import FrozenModel
 from diffusionad.section import Section
 
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from diffusionad.base import Mode, Noise, NoiselessForm, Output
-from diffusionad.detectors.joint import (
+from diffusionad.detectors.shared.joint import (
     JointConfig,
     JointModel,
     JointTraining,
@@ -38,7 +38,7 @@ class SegmentationConfig(JointConfig):
 
 
 class Segmentation(JointModel):
-    """The segmenter of `diffusionad.detectors.joint`, alone."""
+    """The segmenter of `diffusionad.detectors.shared.joint`, alone."""
 
     config: SegmentationConfig
 
