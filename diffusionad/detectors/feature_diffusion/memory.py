@@ -70,8 +70,13 @@ class Memory(Judge):
         """Distances, (B, 1, h, w)."""
         patches = self.join(features, pooled=True)
         batch, dims, height, width = patches.shape
-        rows = patches.permute(0, 2, 3, 1).reshape(batch, height * width, dims)
-        return torch.stack([self.distance(image) for image in rows]).reshape(batch, 1, height, width)
+        rows = patches.permute(0, 2, 3, 1)
+        if torch.jit.is_tracing():  # an export holds for any batch
+            return self.distance(rows.reshape(-1, dims)).reshape(-1, 1, height, width)
+        # Image by image, so that the memory needed does not grow with the batch.
+        return torch.stack([self.distance(image) for image in rows.reshape(batch, -1, dims)]).reshape(
+            batch, 1, height, width
+        )
 
     def distance(self, x_0: Tensor) -> Tensor:
         """Distance of patches (P, D) to their reconstructions, (P,)."""
