@@ -91,7 +91,7 @@ class EfficientNetLite0(nn.Module):
         Returns:
             One map per level, shape (B, channels, h, w) each.
         """
-        x = torch.clamp(self.stem((images - 0.5) / 0.5), 0, 6)
+        x = F.relu6(self.stem((images - 0.5) / 0.5), inplace=True)
         maps = []
         for index, block in enumerate(self.blocks):
             x = block(x)
@@ -144,8 +144,12 @@ class _ConvNorm(nn.Module):
         kernel, stride = self.conv.kernel_size[0], self.conv.stride[0]
         # Padding as in TensorFlow: an odd pixel goes to the right and to the bottom.
         total = [max((-(-side // stride) - 1) * stride + kernel - side, 0) for side in x.shape[2:]]
-        x = F.pad(x, [total[1] // 2, total[1] - total[1] // 2, total[0] // 2, total[0] - total[0] // 2])
-        out: Tensor = self.norm(self.conv(x))
+        if total[0] % 2 or total[1] % 2:
+            x = F.pad(x, [total[1] // 2, total[1] - total[1] // 2, total[0] // 2, total[0] - total[0] // 2])
+            total = [0, 0]
+        conv = self.conv
+        padding = (total[0] // 2, total[1] // 2)
+        out: Tensor = self.norm(F.conv2d(x, conv.weight, conv.bias, conv.stride, padding, groups=conv.groups))
         return out
 
 
@@ -161,6 +165,6 @@ class _Block(nn.Module):
         self.is_residual = stride == 1 and inputs == level.channels
 
     def forward(self, x: Tensor) -> Tensor:
-        wide = x if self.expand is None else torch.clamp(self.expand(x), 0, 6)
-        h: Tensor = self.project(torch.clamp(self.depthwise(wide), 0, 6))
+        wide = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
+        h: Tensor = self.project(F.relu6(self.depthwise(wide), inplace=True))
         return x + h if self.is_residual else h

@@ -6,11 +6,12 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pandas as pd
 from mlflow.models import ModelSignature
@@ -30,7 +31,7 @@ REQUIREMENTS = ("torch", "numpy", "pandas", "pillow", "pydantic", "safetensors",
 
 NOT_SERVED = ("training", "synthesis", "foreground", "metrics", "evaluation", "deployment", "detectors", "__pycache__")
 """Parts of the package that a prediction does not need; each file costs one request to the store per fetch. Of the
-detectors, the folder of the model's own kind is added."""
+detectors, what kinds share and the folders of the model's own kinds are added."""
 
 OURS = "diffusionad-ops"
 """The distribution of this repository: its code travels in the artifact."""
@@ -67,45 +68,63 @@ def save_served(paths: CategoryPaths) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as place, warnings.catch_warnings():
         # mlflow writes its example in a way that pandas has deprecated.
         warnings.simplefilter("ignore", DeprecationWarning)
-        folder, kind = Path(place, "model"), read_json(paths.model / "model.json")["model"]["kind"]
-        plugin = find_plugin(kind)
+        folder, kinds = Path(place, "model"), dict.fromkeys(_kinds_in(read_json(paths.model / "model.json")["model"]))
+        plugins = {kind: find_plugin(kind) for kind in kinds}
         save_model(
             folder,
             python_model=str(Path(__file__).with_name("serving_model.py")),
             artifacts={"detector": str(paths.model)},
-            code_paths=[str(path) for path in _copy_code(kind, plugin, Path(place))],
+            code_paths=[str(path) for path in _copy_code(plugins, Path(place))],
             signature=SIGNATURE,
             input_example=pd.DataFrame({"image": [encoded]}),
-            pip_requirements=[f"{name}=={metadata.version(name)}" for name in _requirements(plugin)],
+            pip_requirements=[f"{name}=={metadata.version(name)}" for name in _requirements(plugins.values())],
         )
         yield folder
 
 
-def _copy_code(kind: str, plugin: Plugin | None, place: Path) -> list[Path]:
-    """Copy the code that a model of a kind needs; return its top-level packages."""
+def _kinds_in(settings: Any) -> Iterator[str]:  # noqa: ANN401  # JSON
+    """Yield the kind of a model, and those of the members in its settings."""
+    if isinstance(settings, dict):
+        if "kind" in settings:
+            yield settings["kind"]
+        for value in settings.values():
+            yield from _kinds_in(value)
+
+
+def _copy_code(kinds: Mapping[str, Plugin | None], place: Path) -> list[Path]:
+    """Copy the code that a model of these kinds needs; return its top-level packages."""
     library, target = Path(diffusionad.__path__[0]), place / diffusionad.__name__
+    left_out = shutil.ignore_patterns("__pycache__")
     shutil.copytree(library, target, ignore=shutil.ignore_patterns(*NOT_SERVED))
-    (target / "detectors").mkdir()
+    shutil.copytree(library / "detectors" / "shared", target / "detectors" / "shared", ignore=left_out)
     for file in (library / "detectors").glob("*.py"):
         shutil.copy(file, target / "detectors")
-    left_out = shutil.ignore_patterns("__pycache__")
-    if plugin is None:
-        shutil.copytree(library / "detectors" / kind, target / "detectors" / kind, ignore=left_out)
-        return [target]
+    packages: dict[Path, None] = {target: None}
+    for kind, plugin in kinds.items():
+        if plugin is None:
+            shutil.copytree(library / "detectors" / kind, target / "detectors" / kind, ignore=left_out)
+        else:
+            packages[_copy_plugin(kind, plugin, target)] = None
+    return list(packages)
+
+
+def _copy_plugin(kind: str, plugin: Plugin, target: Path) -> Path:
+    """Copy a plug-in beside the library and its description into it; return the package or module of the plug-in."""
     described = target / "detectors" / kind / PLUGIN
     described.parent.mkdir()
     described.write_text(json.dumps(plugin._asdict()), encoding="utf-8")
     code = code_of(plugin.top)
     assert code is not None  # noqa: S101  # find_plugin has checked it
     if code.is_dir():
-        return [target, Path(shutil.copytree(code, place / code.name, ignore=left_out))]
-    return [target, Path(shutil.copy(code, place))]
+        ignored = shutil.ignore_patterns("__pycache__")
+        return Path(shutil.copytree(code, target.parent / code.name, ignore=ignored, dirs_exist_ok=True))
+    return Path(shutil.copy(code, target.parent))
 
 
-def _requirements(plugin: Plugin | None) -> list[str]:
-    """List the distributions that a served model needs: REQUIREMENTS, and those of a plug-in without extras."""
+def _requirements(plugins: Iterable[Plugin | None]) -> list[str]:
+    """List the distributions that a served model needs: REQUIREMENTS, and those of plug-ins without extras."""
     names = dict.fromkeys(REQUIREMENTS)
-    for text in (metadata.requires(plugin.package) or []) if plugin else []:
+    for text in [each for plugin in plugins if plugin for each in metadata.requires(plugin.package) or []]:
         requirement = Requirement(text)
         if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
             names[requirement.name] = None

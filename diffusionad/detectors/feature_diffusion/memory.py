@@ -1,7 +1,7 @@
 """The exact denoiser of a finite set of normal patches, and the distance of a patch to its reconstruction."""
 
 import copy
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -48,6 +48,7 @@ class Memory(Judge):
         sigma: Standard deviation of the blur of the map, in pixels.
     """
 
+    learns_at_once: ClassVar[bool] = True
     bank: Tensor
     """(M, D): features of the patches remembered."""
     unit: Tensor
@@ -64,14 +65,14 @@ class Memory(Judge):
         if config.residual == "whitened":
             self.register_buffer("whitening", torch.eye(channels))
         self.register_load_state_dict_pre_hook(_make_room)  # type: ignore[no-untyped-call]  # torch types a part
-        self._bank_folds = torch.empty(0, dtype=torch.long)
+        self._bank_sources = torch.empty(0, dtype=torch.long)
 
     def forward(self, features: Features) -> Tensor:
         """Distances, (B, 1, h, w)."""
         patches = self.join(features, pooled=True)
         batch, dims, height, width = patches.shape
         rows = patches.permute(0, 2, 3, 1)
-        if torch.jit.is_tracing():  # an export holds for any batch
+        if torch.onnx.is_in_onnx_export():  # an export holds for any batch
             return self.distance(rows.reshape(-1, dims)).reshape(-1, 1, height, width)
         # Image by image, so that the memory needed does not grow with the batch.
         return torch.stack([self.distance(image) for image in rows.reshape(batch, -1, dims)]).reshape(
@@ -132,15 +133,15 @@ class Memory(Judge):
         projection = torch.randn(candidates.shape[1], config.projection_dims, generator=generator)
         chosen = farthest(candidates @ projection.to(candidates), count)
         self.bank = candidates[chosen.to(candidates.device)].contiguous()
-        folds = cache.folds[drawn // per_image]
-        self._bank_folds = folds[chosen]
-        self._measure(candidates[:MEASURED], folds[:MEASURED].to(candidates.device))
+        sources = drawn // per_image
+        self._bank_sources = sources[chosen]
+        self._measure(candidates[:MEASURED], sources[:MEASURED].to(candidates.device))
 
-    def _measure(self, patches: Tensor, folds: Tensor) -> None:
-        """Set the unit of the noise and the whitening, by the patches of other folds that are nearest to patches."""
+    def _measure(self, patches: Tensor, sources: Tensor) -> None:
+        """Set the unit of the noise and the whitening, by the patches of other images that are nearest to patches."""
         squares = squared_distances(patches, self.bank)
-        others = squares.masked_fill(folds[:, None] == self._bank_folds[None, :].to(folds.device), torch.inf)
-        known = others.isfinite().any(dim=1)  # all but those whose fold filled the whole memory
+        others = squares.masked_fill(sources[:, None] == self._bank_sources[None, :].to(sources.device), torch.inf)
+        known = others.isfinite().any(dim=1)  # all but those whose image filled the whole memory
         if not known.any():
             known, others = torch.ones_like(known), squares
         nearest = others[known].min(dim=1)
@@ -152,11 +153,11 @@ class Memory(Judge):
             scale = (values.clamp(min=0) + 0.1 * values.mean()).clamp(min=1e-12).rsqrt()
             self.whitening.copy_(vectors * scale)
 
-    def without(self, fold: int, _cache: Cache, _generator: torch.Generator) -> "Memory":
-        """The same memory without the patches of a fold."""
+    def without(self, left_out: Tensor, _generator: torch.Generator) -> "Memory":
+        """The same memory without the patches of some images."""
         twin = copy.copy(self)
         twin._buffers = dict(self._buffers)  # noqa: SLF001  # of the twin itself: the copy shares them otherwise
-        kept = self._bank_folds != fold
+        kept = ~torch.isin(self._bank_sources, left_out)
         if kept.any():
             twin.bank = self.bank[kept.to(self.bank.device)]
         return twin

@@ -2,18 +2,16 @@
 
 import copy
 import math
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812  # the name that torch's own documentation uses
 from pydantic import Field
 from torch import Tensor, nn
 
-from diffusionad.detectors.shared.frozen import Cache, Features, Judge, stride_of, take
+from diffusionad.detectors.feature_head.positions import Sample, gather
+from diffusionad.detectors.shared.frozen import Cache, Features, Judge, stride_of
 from diffusionad.networks.efficientnet import LEVELS
 from diffusionad.section import Section
-
-READ_AT_ONCE = 16
 
 
 class HeadConfig(Section):
@@ -34,17 +32,6 @@ class HeadConfig(Section):
     weight_decay: float = Field(ge=0)
 
 
-class Rows(NamedTuple):
-    """Features of positions to learn from, float16, and the fold of the image that each comes from."""
-
-    normal: Tensor
-    normal_folds: Tensor
-    inside: Tensor
-    inside_folds: Tensor
-    outside: Tensor
-    outside_folds: Tensor
-
-
 class Head(Judge):
     """A logit for each position.
 
@@ -61,9 +48,9 @@ class Head(Judge):
     """
 
     mean: Tensor
-    """(1, D, 1, 1): mean of each channel over positions of normal images."""
+    """(D,): mean of each channel over positions of normal images."""
     deviation: Tensor
-    """(1, D, 1, 1): standard deviation of each channel."""
+    """(D,): standard deviation of each channel."""
 
     def __init__(
         self, config: HeadConfig, levels: tuple[int, ...], stride: int, sigma: float, *, pooled: bool, pixels: int
@@ -75,76 +62,52 @@ class Head(Judge):
         self.config, self.pooled = config, pooled
         self.anomalies = min(config.synthetic_images, max(1, int(config.synthetic_megapixels * 1e6 / pixels)))
         channels = sum(LEVELS[level].channels for level in levels)
-        self.register_buffer("mean", torch.zeros(1, channels, 1, 1))
-        self.register_buffer("deviation", torch.ones(1, channels, 1, 1))
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("deviation", torch.ones(channels))
         self.layers = nn.Sequential(
-            nn.Conv2d(channels, config.hidden, 1),
-            nn.BatchNorm2d(config.hidden),
+            nn.Linear(channels, config.hidden),
+            nn.BatchNorm1d(config.hidden),
             nn.LeakyReLU(0.2),
-            nn.Conv2d(config.hidden, 1, 1),
+            nn.Linear(config.hidden, 1),
         )
-        self._rows: Rows | None = None
+        self._kept: Sample | None = None
 
     def forward(self, features: Features) -> Tensor:
         """Judge positions: logits (B, 1, h, w)."""
-        logits: Tensor = self.layers((self.join(features, pooled=self.pooled) - self.mean) / self.deviation)
-        return logits
+        joined = self.joined(features)
+        rows = (joined.permute(0, 2, 3, 1).reshape(-1, joined.shape[1]) - self.mean) / self.deviation
+        logits: Tensor = self.layers(rows)
+        return logits.reshape(-1, 1, *joined.shape[2:])
 
     def learn(self, cache: Cache, generator: torch.Generator) -> None:
         """Keep positions of all images, and learn from them."""
-        self._rows = self._gather(cache, generator)
-        self.fit(self._rows, generator)
+        self._kept = gather(
+            self.joined, cache, (self.config.normal_positions, self.config.synthetic_positions), generator
+        )
+        self._fit(self._kept, generator)
 
-    def without(self, fold: int, _cache: Cache, generator: torch.Generator) -> "Head":
-        """Learn anew from the positions of the other folds."""
-        assert self._rows is not None  # noqa: S101  # after `learn`
-        rows = self._rows
-        kept = {}
-        for name in ("normal", "inside", "outside"):
-            folds = getattr(rows, f"{name}_folds")
-            kept[name], kept[f"{name}_folds"] = getattr(rows, name)[folds != fold], folds[folds != fold]
-        twin = copy.deepcopy(self)
-        twin.fit(Rows(**kept), generator)
+    def without(self, left_out: Tensor, generator: torch.Generator) -> "Head":
+        """Learn anew from the positions of the other images."""
+        assert self._kept is not None  # noqa: S101  # after `learn`
+        twin = copy.copy(self)
+        twin._buffers, twin._modules = copy.deepcopy((self._buffers, self._modules))  # noqa: SLF001  # of the twin itself
+        twin._fit(Sample(*(rows.without(left_out) for rows in self._kept)), generator)  # noqa: SLF001
         return twin
 
-    @torch.no_grad()
-    def _gather(self, cache: Cache, generator: torch.Generator) -> Rows:
-        """Draw positions of all images; those that an anomaly covers in part are left out."""
-        found: dict[str, list[Tensor]] = {name: [] for name in Rows._fields}
-        normal_share = max(1, self.config.normal_positions // max(1, len(cache.folds)))
-        synthetic_share = max(1, self.config.synthetic_positions // max(1, len(cache.source_folds)))
+    def forget(self) -> None:
+        """Drop the positions."""
+        self._kept = None
 
-        def keep(name: str, rows: Tensor, count: int, fold: Tensor) -> None:
-            drawn = rows[torch.randperm(len(rows), generator=generator)[:count].to(rows.device)].half()
-            found[name].append(drawn)
-            found[f"{name}_folds"].append(fold.expand(len(drawn)))
+    def joined(self, features: Features) -> Tensor:
+        """Features of each position, (B, D, h, w)."""
+        return self.join(features, pooled=self.pooled)
 
-        for places in torch.split(torch.arange(len(cache.folds)), READ_AT_ONCE):
-            for place, rows in zip(places, self._positions(cache.normal, places), strict=True):
-                keep("normal", rows, normal_share, cache.folds[place])
-        for places in torch.split(torch.arange(len(cache.source_folds)), READ_AT_ONCE):
-            joined = self._positions(cache.anomalous, places)
-            size = self._grid(cache.anomalous)
-            shares = F.adaptive_avg_pool2d(cache.masks[places].float(), size).flatten(1)
-            for place, rows, share in zip(places, joined, shares, strict=True):
-                keep("inside", rows[share > 0.5], synthetic_share, cache.source_folds[place])  # noqa: PLR2004  # most
-                keep("outside", rows[share == 0], synthetic_share, cache.source_folds[place])
-        return Rows(**{name: torch.cat(parts) for name, parts in found.items()})
-
-    def _positions(self, features: Features, places: Tensor) -> Tensor:
-        """Joined features of some images, (B, h w, D)."""
-        return self.join(take(features, places), pooled=self.pooled).flatten(2).transpose(1, 2)
-
-    def _grid(self, features: Features) -> tuple[int, int]:
-        height, width = next(m.shape[2:] for k, m in features.items() if stride_of(k) == self.stride)
-        return int(height), int(width)
-
-    def fit(self, rows: Rows, generator: torch.Generator) -> None:
+    def _fit(self, sample: Sample, generator: torch.Generator) -> None:
         """Learn new layers from positions."""
-        config, normal = self.config, rows.normal.float()
-        self.mean.copy_(normal.mean(dim=0)[:, None, None])
-        self.deviation.copy_(normal.std(dim=0, correction=0).clamp(min=1e-6)[:, None, None])
-        del normal
+        config, normal = self.config, sample.normal.values
+        variance, mean = torch.var_mean(normal.index_select(0, sample.normal.kept), dim=0, correction=0)
+        self.mean.copy_(mean)
+        self.deviation.copy_(variance.sqrt().clamp(min=1e-6))
         device = self.mean.device
         seed = int(torch.randint(2**31, (), generator=generator))
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
@@ -153,6 +116,8 @@ class Head(Judge):
                 if not isinstance(layer, nn.LeakyReLU):
                     layer.reset_parameters()  # type: ignore[operator]  # both kinds of layers have it
             self.layers.train()
+            # Drawn once; each step takes a part of it, for random numbers cost as much as the layers.
+            noise = config.noise_deviation * torch.randn(16 * config.positions_per_step, len(mean), device=device)
             optimiser = torch.optim.AdamW(
                 self.layers.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
             )
@@ -161,23 +126,19 @@ class Head(Judge):
                     for group in optimiser.param_groups:
                         group["lr"] = config.learning_rate * (1 + math.cos(math.pi * step / config.steps)) / 2
                     optimiser.zero_grad(set_to_none=True)
-                    self._loss(rows).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+                    self._loss(sample, noise).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
                     optimiser.step()
         self.layers.eval()
 
-    def _loss(self, rows: Rows) -> Tensor:
+    def _loss(self, sample: Sample, noise: Tensor) -> Tensor:
         """Cross-entropy of normal positions, of the same with noise, and of the hardest synthetic ones."""
         config, half = self.config, self.config.positions_per_step // 2
-        normal = self._draw(rows.normal, config.positions_per_step)
-        noisy = normal + config.noise_deviation * torch.randn_like(normal)
-        parts = [normal, noisy, self._draw(rows.inside, half), self._draw(rows.outside, half)]
-        logits = self.layers(torch.cat(parts))[:, 0, 0, 0]
+        drawn = [sample.normal.draw(config.positions_per_step), sample.inside.draw(half), sample.outside.draw(half)]
+        normal, inside, outside = ((rows - self.mean) / self.deviation for rows in drawn)
+        start = int(torch.randint(len(noise) - len(normal) + 1, ()))
+        parts = [normal, normal + noise[start : start + len(normal)], inside, outside]
+        logits = self.layers(torch.cat(parts))[:, 0]
         of_normal, of_noisy, of_inside, of_outside = logits.split([len(part) for part in parts])
         synthetic = torch.cat([F.softplus(-of_inside), F.softplus(of_outside)])
         hardest = synthetic.topk(max(1, round(config.hardest_fraction * len(synthetic)))).values
         return F.softplus(of_normal).mean() + F.softplus(-of_noisy).mean() + hardest.mean()
-
-    def _draw(self, rows: Tensor, count: int) -> Tensor:
-        """Draw standardised positions, (count, D, 1, 1); none if there are none."""
-        drawn = rows[torch.randint(len(rows), (count if len(rows) else 0,))] if len(rows) else rows
-        return (drawn.float()[:, :, None, None] - self.mean) / self.deviation

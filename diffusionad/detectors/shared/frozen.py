@@ -25,14 +25,16 @@ from diffusionad.base import (
     image_score,
 )
 from diffusionad.networks.efficientnet import LEVELS, EfficientNetLite0
+from diffusionad.networks.folding import folded
 from diffusionad.networks.layout import lay_out, memory_format
 from diffusionad.networks.smoothing import enlarge
 
 Features = Mapping[int, Tensor]
 """Feature maps (B, C, h, w) by level of the backbone."""
 
-FOLDS = 5
-"""Parts into which normal images are divided; each is judged by judges that did not learn from it."""
+FOLDS = 4
+"""Parts into which normal images are divided; each is judged by judges that did not learn from it. A judge that learns
+at once leaves each image out by itself."""
 MAX_IMAGES = 1000
 """Normal images whose features are kept, evenly spaced among all: 0.4 MB each at 256 x 256 pixels."""
 SHARPNESS = 3.0
@@ -49,8 +51,8 @@ class Cache(NamedTuple):
     """Ground truth of the anomalies, bool, shape (P, 1, H, W)."""
     folds: Tensor
     """Fold of each normal image, shape (N,)."""
-    source_folds: Tensor
-    """Fold of the normal image under each anomaly, shape (P,)."""
+    sources: Tensor
+    """Place, among the N, of the normal image under each anomaly, shape (P,); -1 for one that is not among them."""
 
 
 class Judge(nn.Module, ABC):
@@ -64,6 +66,8 @@ class Judge(nn.Module, ABC):
 
     anomalies: int = 0
     """Synthetic anomalies that it learns from."""
+    learns_at_once: ClassVar[bool] = False
+    """Whether `without` costs next to nothing, so that each image can be left out by itself and not with its fold."""
 
     def __init__(self, levels: Sequence[int], stride: int, sigma: float) -> None:
         super().__init__()
@@ -82,8 +86,16 @@ class Judge(nn.Module, ABC):
         """
 
     @abstractmethod
-    def without(self, fold: int, cache: Cache, generator: torch.Generator) -> "Judge | None":
-        """What `learn` would have given without the images of a fold; None where that takes too long."""
+    def without(self, left_out: Tensor, generator: torch.Generator) -> "Judge | None":
+        """What `learn` would have given without some of its images; None where that takes too long.
+
+        Args:
+            left_out: Places of these images among the normal ones of the cache, (K,).
+            generator: Source of randomness.
+        """
+
+    def forget(self) -> None:  # most keep nothing
+        """Drop what `without` needs from `learn`."""
 
     def join(self, features: Features, *, pooled: bool) -> Tensor:
         """Bring the levels to the grid of the judge: (B, channels of all levels, h, w).
@@ -199,26 +211,30 @@ class FrozenModel(Model):
             raise ValueError(
                 f"the scale of `{self.config.kind}` needs at least 2 normal images to train on, got {count}"
             )
-        for judge in self._judges:
-            judge.learn(cache, generator)
-        held_out = self._hold_out(cache, generator)
-        if held_out is None:
+        held_out = torch.empty(count, len(self.judges), *self.image_size, dtype=torch.float16)
+        complete = [
+            self._learn(judge, cache, generator, held_out[:, place]) for place, judge in enumerate(self._judges)
+        ]
+        if not all(complete):
             return None
         self._set_scale(torch.split(held_out, JUDGED_AT_ONCE))
         self.is_scaled = True
         return torch.cat([self._scaled(part.float()).half() for part in torch.split(held_out, JUDGED_AT_ONCE)])
 
-    def _hold_out(self, cache: Cache, generator: torch.Generator) -> Tensor | None:
-        """Maps of the normal images by judges that did not learn from them, float16, (N, J, H, W)."""
-        maps = torch.empty(len(cache.folds), len(self.judges), *self.image_size, dtype=torch.float16)
-        for fold in sorted(set(cache.folds.tolist())):
-            twins = [judge.without(fold, cache, generator) for judge in self._judges]
-            if None in twins:
-                return None
-            for places in torch.split((cache.folds == fold).nonzero()[:, 0], JUDGED_AT_ONCE):
+    def _learn(self, judge: Judge, cache: Cache, generator: torch.Generator, held_out: Tensor) -> bool:
+        """Let a judge learn; fill its maps of normal images that it did not learn from, (N, H, W), where it can."""
+        judge.learn(cache, generator)
+        parts = torch.arange(len(cache.folds)) if judge.learns_at_once else cache.folds
+        for part in sorted(set(parts.tolist())):
+            left_out = (parts == part).nonzero()[:, 0]
+            twin = judge.without(left_out, generator)
+            if twin is None:
+                break
+            for places in torch.split(left_out, JUDGED_AT_ONCE):
                 with torch.no_grad():
-                    maps[places] = self._maps(twins, take(cache.normal, places)).half()  # type: ignore[arg-type]
-        return maps
+                    held_out[places] = self._maps([twin], take(cache.normal, places))[:, 0].half().cpu()
+        judge.forget()
+        return twin is not None
 
     def calibrate(self, batches: Iterable[tuple[Tensor, Noise]]) -> None:
         """Set the scale by held-out normal images, unless training did."""
@@ -274,7 +290,7 @@ class FrozenFit(Once):
         backbone.load_pretrained()
         lay_out(backbone, next(backbone.parameters()).device)
         anomalies = max(model.anomalies for model in self._models.values())
-        cache = fill_cache(backbone, levels_of(self._models), images, anomalies, generator)
+        cache = fill_cache(folded(backbone), levels_of(self._models), images, anomalies, generator)
         maps = {name: model.learn(cache, generator) for name, model in self._models.items()}
         self._owner.held_out_scores = None if self._weights is None else self._scores(maps, self._weights)
 
@@ -326,7 +342,6 @@ def fill_cache(
     def encoded(batch: Tensor) -> dict[int, Tensor]:
         return {k: v.half() for k, v in encode(backbone, levels, batch.contiguous(memory_format=layout)).items()}
 
-    folds = torch.randperm(images.count, generator=generator) % FOLDS
     kept = torch.zeros(images.count, dtype=torch.bool)
     kept[torch.linspace(0, images.count - 1, min(images.count, MAX_IMAGES)).round().long()] = True
     normal, seen = [], 0
@@ -344,6 +359,6 @@ def fill_cache(
         {level: torch.cat([part[level] for part in normal]) for level in levels},
         {level: torch.cat([part[level] for part in anomalous]) for level in levels} if anomalous else {},
         torch.cat(masks[1:]) if anomalous else masks[0],
-        folds[kept],
-        folds[torch.cat(sources)],
+        torch.randperm(int(kept.sum()), generator=generator) % FOLDS,
+        torch.where(kept, kept.cumsum(dim=0) - 1, -1)[torch.cat(sources)],
     )

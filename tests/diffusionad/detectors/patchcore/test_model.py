@@ -8,6 +8,7 @@ from diffusionad.detector import Detector
 from diffusionad.detectors.patchcore.model import PatchCore, PatchCoreConfig
 from toys.detectors import describe_detector
 from toys.images import ToyImages
+from toys.stripes import stripes, with_square
 
 SIZE = (64, 64)
 CONFIG = PatchCoreConfig(
@@ -19,19 +20,6 @@ CONFIG = PatchCoreConfig(
     smoothing_fraction=0.0,
     top_k_fraction=0.01,
 )
-
-
-def stripes(count, seed=0):
-    """Images of noisy stripes, shape (count, 3, 64, 64)."""
-    wave = 0.5 + 0.3 * torch.sin(torch.arange(64) / 3)
-    noise = 0.05 * torch.randn(count, 3, 64, 64, generator=torch.Generator().manual_seed(seed))
-    return (wave + noise).clamp(0, 1)
-
-
-def with_square(images):
-    images = images.clone()
-    images[:, :, 24:40, 16:32] = 0.95
-    return images
 
 
 def fitted(images, **changes):
