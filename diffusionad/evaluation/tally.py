@@ -105,6 +105,16 @@ def tally(maps: Maps, masks: Masks) -> Tally:
     return Tally(normal, hits, weights, regions)
 
 
+def merge(first: Tally, second: Tally) -> Tally:
+    """Add the counts of two sets of images: the tally of all of them."""
+    return Tally(
+        first.normal + second.normal,
+        first.hits + second.hits,
+        first.weights + second.weights,
+        first.regions + second.regions,
+    )
+
+
 def sweep_tally(counts: Tally) -> Sweep:
     """Rank the counted pixels, with the same result as `sweep_pixels` on the same maps in float16.
 

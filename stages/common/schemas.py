@@ -65,6 +65,11 @@ REASONS: Mapping[str, str] = {
     "pixel_reason": "why figures of pixels are missing",
 }
 """Sentences beside figures that are null."""
+PART_FIGURES: Mapping[str, str] = {"image_auroc": "image AUROC", "pixel_pro": "PRO", "pixel_ap": "pixel AP"}
+"""Figures of each part of an ensemble, by their names for the whole, and their titles. They have no intervals."""
+_SYNTHETIC = "synthetic_"
+_ALL_PART_FIGURES = [*PART_FIGURES, *(_SYNTHETIC + name for name in PART_FIGURES if name.startswith("pixel_"))]
+_WEIGHT = re.compile(r"member_(.+)_weight")
 
 
 class Figure(NamedTuple):
@@ -79,8 +84,24 @@ class Figure(NamedTuple):
     """Upper end."""
 
 
+class Part(NamedTuple):
+    """Figures of one member of an ensemble alone, or of the ensemble without it."""
+
+    title: str
+    """`m alone` or `without m`, for a member m."""
+    weight: float | None
+    """Weight of the member in the ensemble, in (0, 1]; None for the ensemble without it."""
+    figures: dict[str, float | None]
+    """Those of `PART_FIGURES`, by the names that they have for the whole; `synthetic_pixel_*` on synthetic defects."""
+
+
 class Metrics(NamedTuple):
-    """metrics.json: one flat object of `FIGURES`, `NUMBERS`, `COUNTS` and `REASONS`; some are missing."""
+    """metrics.json: one flat object of `FIGURES`, `NUMBERS`, `COUNTS` and `REASONS`; some are missing.
+
+    For each member m of an ensemble there are also `member_m_weight`, `PART_FIGURES` of the member alone as
+    `member_m_image_auroc` or `synthetic_member_m_pixel_pro`, and, where there are other members, of the ensemble
+    without it as `without_m_image_auroc`.
+    """
 
     content: Mapping[str, float | int | str | None]
     """All of it, in the order of the file."""
@@ -105,9 +126,22 @@ class Metrics(NamedTuple):
             if name not in INTERVAL_ENDS
         ]
 
+    @property
+    def parts(self) -> list[Part]:
+        """Each member of an ensemble alone, then the ensemble without each; [] for other detectors."""
+        numbers, members = self.numbers, _members(self.content)
+        alone = [(f"{name} alone", numbers[f"member_{name}_weight"], f"member_{name}") for name in members]
+        without = [(f"without {name}", None, f"without_{name}") for name in members]
+        parts = [
+            Part(title, weight, {figure: numbers[key] for key, figure in _part_keys(part).items() if key in numbers})
+            for title, weight, part in [*alone, *without]
+        ]
+        return [part for part in parts if part.figures]
 
+
+_NUMBER = (float, int, type(None))
 _KINDS: Mapping[str, tuple[type, ...]] = {
-    **dict.fromkeys([*FIGURES, *INTERVAL_ENDS, *NUMBERS], (float, int, type(None))),
+    **dict.fromkeys([*FIGURES, *INTERVAL_ENDS, *NUMBERS], _NUMBER),
     **dict.fromkeys(COUNTS, (int,)),
     **dict.fromkeys(REASONS, (str,)),
 }
@@ -202,6 +236,21 @@ class MeasuredTimes(Form):
     predict: dict[str, dict[str, dict[str, Timing]]] = Field(
         description="by way to reconstruct, by runtime and precision, by batch and threads"
     )
+
+
+def part_key(part: str, figure: str) -> str:
+    """Name a figure of a part of an ensemble.
+
+    Args:
+        part: `member_m` or `without_m`, for a member m.
+        figure: Name of the figure of the whole.
+
+    Example:
+        >>> part_key("member_m", "synthetic_pixel_pro")
+        'synthetic_member_m_pixel_pro'
+    """
+    prefix = _SYNTHETIC if figure.startswith(_SYNTHETIC) else ""
+    return f"{prefix}{part}_{figure.removeprefix(_SYNTHETIC)}"
 
 
 def write_metrics(path: Path, figures: Mapping[str, float | int | str | None]) -> None:
@@ -344,13 +393,27 @@ def _wrong_figure(content: object) -> str | None:
     """Say what keeps a JSON value from being the content of metrics.json; None if nothing does."""
     if not isinstance(content, Mapping):
         return f"expected an object of figures by name, got {type(content).__name__}"
+    kinds = dict(_KINDS)
+    for member in _members(content):
+        keys = (f"member_{member}_weight", *_part_keys(f"member_{member}"), *_part_keys(f"without_{member}"))
+        kinds |= dict.fromkeys(keys, _NUMBER)
     for name, value in content.items():
-        if name not in _KINDS:
+        if name not in kinds:
             return f"unknown key `{name}`"
-        if isinstance(value, bool) or not isinstance(value, _KINDS[name]):
+        if isinstance(value, bool) or not isinstance(value, kinds[name]):
             expected = "a sentence" if name in REASONS else "a count" if name in COUNTS else "a number or null"
             return f"`{name}`: expected {expected}, got {value!r}"
     return None
+
+
+def _members(content: Mapping[str, object]) -> list[str]:
+    """Names of the members of an ensemble, which are those with a weight."""
+    return [found[1] for name in content if (found := _WEIGHT.fullmatch(name))]
+
+
+def _part_keys(part: str) -> dict[str, str]:
+    """Names of all figures that a part can have, and what the same figure of the whole is called."""
+    return {part_key(part, figure): figure for figure in _ALL_PART_FIGURES}
 
 
 def _wrong_record(record: object) -> str | None:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 from pydantic import Field
 from tqdm import tqdm
 
@@ -29,6 +30,7 @@ from stages.evaluate.figures import (
     threshold_figures,
 )
 from stages.evaluate.maps import MapWriter, PackedMasks, StoredMaps
+from stages.evaluate.members import MemberFigures
 from stages.evaluate.pictures import Gallery, choose, draw_overview
 from stages.evaluate.report.from_files import review_category
 from stages.evaluate.report.page import write_scripts
@@ -85,11 +87,13 @@ def evaluate(evaluation: EvaluationConfig, *, paths: CategoryPaths) -> None:
 
     truth = read_truth(rows, paths)
     gallery = Gallery(rows, detector.config.threshold, evaluation.pictures)
+    members = MemberFigures(detector, truth)
     with atomic_folder(paths.report) as page, atomic_folder(paths.maps) as draft:
         write_scripts(page)
-        table = _score(detector, rows, truth, gallery, draft / MAPS, page, str(paths))
-        marked = _marked(detector, truth, draft / MAPS)
+        table = _score(detector, rows, truth, gallery, members, draft / MAPS, page, str(paths))
+        marked = _marked(detector, truth, members, draft / MAPS)
         figures = _figures(evaluation.figures, detector.config.threshold, table, marked)
+        figures |= members.figures(evaluation.figures.fpr_limit)
         _write_curves(evaluation, table, marked, paths)
     write_test_scores(paths.scores, table)
     with atomic_folder(paths.pictures) as draft:
@@ -104,7 +108,14 @@ def evaluate(evaluation: EvaluationConfig, *, paths: CategoryPaths) -> None:
 
 
 def _score(
-    detector: Detector, rows: pd.DataFrame, truth: Truth, gallery: Gallery, file: Path, page: Path, name: str
+    detector: Detector,
+    rows: pd.DataFrame,
+    truth: Truth,
+    gallery: Gallery,
+    members: MemberFigures,
+    file: Path,
+    page: Path,
+    name: str,
 ) -> pd.DataFrame:
     """Predict each image once: write its map and its pictures for the page; return the scores and verdicts."""
     scores, outlines = [], truth.outlines
@@ -117,6 +128,7 @@ def _score(
             # float16 keeps three digits of a logit; of a probability, large values would all round to 1.
             maps.write(prediction.mask_logits.numpy())
             gallery.add(prediction)
+            members.add_images(start, prediction.member_logits)
             draw_photographs(page, start, files, outlines[start : start + BATCH])
             made = None if prediction.reconstruction is None else prediction.reconstruction.numpy()
             draw_answers(page, start, 0, made, prediction.anomaly_map.numpy(), detector.config.threshold)
@@ -125,14 +137,17 @@ def _score(
     return table.assign(score=score, is_anomalous=score >= detector.config.threshold)
 
 
-def _marked(detector: Detector, truth: Truth, file: Path) -> Marked | None:
+def _marked(detector: Detector, truth: Truth, members: MemberFigures, file: Path) -> Marked | None:
     """Pair maps with masks: of the real defects where there are any, otherwise of the synthetic test set."""
     maps: Maps
     if truth.masks:
         maps = StoredMaps(file, list(truth.masks))
     elif truth.synthetic is not None:
-        prediction = detector.predict(to_tensor(truth.synthetic.images), batch_size=BATCH)
-        maps = list(prediction.mask_logits.numpy().astype(np.float16))
+        maps = []
+        for images in torch.split(to_tensor(truth.synthetic.images), BATCH):
+            prediction = detector.predict(images, batch_size=BATCH)
+            maps += list(prediction.mask_logits.numpy().astype(np.float16))
+            members.add_pixels(prediction.member_logits)
     else:
         return None
     size = detector.config.image_size

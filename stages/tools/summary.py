@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 
 from ruamel.yaml import YAML
 
-from stages.common.schemas import read_metrics
-from stages.evaluate.report.figures_in_words import speak
+from stages.common.schemas import PART_FIGURES, read_metrics
+from stages.evaluate.report.figures_in_words import speak, worth_of_members
 from stages.params import PARAMS, read_category
 from stages.paths import CategoryPaths
 
@@ -33,6 +33,7 @@ def lines(paths: CategoryPaths, fpr_limit: float) -> Iterator[str]:
         interval = "" if spoken.low is None or spoken.high is None else f"{spoken.low:.3f} to {spoken.high:.3f}"
         on = SYNTHETIC if spoken.synthetic else ""
         yield f"  {spoken.title:<24}  {spoken.value:.3f}  {interval:<14}  {on}".rstrip()
+    yield from _worth(figures)
     yield f"  look at it: {paths.page}"
 
 
@@ -41,6 +42,17 @@ def _verdicts(figures: Mapping[str, float | int | str | None]) -> str:
     found = "no anomalous test images" if recall is None else f"{100 * recall:.0f} % of anomalous test images are found"
     flagged = "no normal ones" if false_alarms is None else f"{100 * false_alarms:.0f} % of normal ones flagged"
     return f"{found}, {flagged}"
+
+
+def _worth(figures: Mapping[str, float | int | str | None]) -> Iterator[str]:
+    if rows := worth_of_members(figures):
+        width = max(24, *(len(row.title) for row in rows))
+        yield f"  {'what each member is worth':<{width}}  weight  {'  '.join(PART_FIGURES.values())}"
+    for row in rows:
+        weight = "" if row.weight is None else f"{row.weight:.2f}"
+        cells = ("-" if value is None else f"{value:.3f}" for value in row.values)
+        values = "  ".join(f"{cell:>{len(title)}}" for cell, title in zip(cells, PART_FIGURES.values(), strict=True))
+        yield f"  {row.title:<{width}}  {weight:>6}  {values}"
 
 
 def main() -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from stages.common.schemas import PART_FIGURES, Metrics
+
 SYNTHETIC = "synthetic_"
 """Prefix of figures on synthetic defects (`stages.evaluate`)."""
 
@@ -60,6 +62,44 @@ def speak(figures: Mapping[str, float | int | str | None], fpr_limit: float) -> 
         low, high = _number(figures, f"{key}_low"), _number(figures, f"{key}_high")
         spoken.append(Spoken(key, title, value, low, high, meaning, synthetic))
     return spoken
+
+
+class Worth(NamedTuple):
+    """One line of the table of what members are worth."""
+
+    title: str
+    weight: float | None
+    """None for anything but a single member."""
+    values: tuple[float | None, ...]
+    """`PART_FIGURES`, each in [0, 1]; None where it cannot be computed."""
+
+
+def worth_of_members(figures: Mapping[str, float | int | str | None]) -> list[Worth]:
+    """Tabulate what the members of an ensemble are worth: the whole, each member alone, the whole without each.
+
+    Pixel figures are those on synthetic defects where `speak` takes these.
+
+    Args:
+        figures: Content of metrics.json.
+
+    Returns:
+        One line per row of the table; [] for a detector without members.
+    """
+    metrics = Metrics(figures)
+    if not metrics.parts:
+        return []
+    return [
+        Worth("the whole", None, _shown(metrics.numbers)),
+        *(Worth(part.title, part.weight, _shown(part.figures)) for part in metrics.parts),
+    ]
+
+
+def _shown(figures: Mapping[str, float | None]) -> tuple[float | None, ...]:
+    found = [figures.get(name) for name in PART_FIGURES]
+    return tuple(
+        figures.get(SYNTHETIC + name) if value is None else value
+        for name, value in zip(PART_FIGURES, found, strict=True)
+    )
 
 
 def _mean(name: str, value: float, figures: Mapping[str, float | int | str | None], fpr_limit: float) -> str:

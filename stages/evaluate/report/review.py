@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from diffusionad.evaluation.bootstrap import PairedDifference
 from diffusionad.evaluation.curves import Curve, Histogram
 from diffusionad.metrics.threshold import operating_point
-from stages.evaluate.report.figures_in_words import SYNTHETIC, TITLES, speak
+from stages.common.schemas import PART_FIGURES
+from stages.evaluate.report.figures_in_words import SYNTHETIC, TITLES, speak, worth_of_members
 
 CURVES = {
     "roc": ("ROC", "Found images over false alarms, for every threshold; the nearer to the upper left, the better."),
@@ -87,6 +88,7 @@ def to_values(review: Review, folder: str) -> dict[str, Any]:
         "images": len(review.images),
         "outlines": bool(review.images["outline"].any()),
         "models": [_model(review, answer, spoken) for answer, spoken in zip(review.answers, figures, strict=True)],
+        "part_figures": tuple(PART_FIGURES.values()),
         "synthetic": any(figure.synthetic for spoken in figures for figure in spoken),
         "comparison": review.comparison and _comparison(review, review.comparison),
         "curves": [_curve(review, name) for name in CURVES],
@@ -148,6 +150,7 @@ def _model(review: Review, answer: Answer, figures: list[Any]) -> dict[str, Any]
         "low": min(reach) - room,
         "high": max(reach) + room,
         "figures": figures,
+        "worth": worth_of_members(answer.figures),
         "normal": int((labels == 0).sum()),
         "anomalous": int((labels == 1).sum()),
         "counts": {

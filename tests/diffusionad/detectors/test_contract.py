@@ -23,6 +23,7 @@ from diffusionad.deployment.export import write_export
 from diffusionad.detector import Detector
 from diffusionad.detectors import kinds, load
 from diffusionad.runtime.engines import Variant, open_engine
+from stages.common.schemas import read_metrics
 from stages.paths import CategoryPaths
 from stages.tools.settings import copy_settings, lay_over
 from toys.datasets import describe_dataset
@@ -218,6 +219,15 @@ def test_it_is_evaluated_and_a_reconstruction_is_drawn_where_there_is_one(detect
     page = paths.page.read_text()
     assert ('<option value="reconstruction">' in page) == makes_one
     assert f">{detector.config.model.kind}<" in page
+
+
+def test_what_each_member_is_worth_is_told_where_there_are_members(detector, paths):
+    members, parts = list(detector.members), read_metrics(paths.metrics).parts
+
+    without = members if len(members) > 1 else []
+    assert [part.title for part in parts] == [*(f"{m} alone" for m in members), *(f"without {m}" for m in without)]
+    assert all(0 <= value <= 1 for part in parts for value in part.figures.values())
+    assert ("What each member is worth" in paths.page.read_text()) == bool(members)
 
 
 def test_it_is_benchmarked_in_each_of_its_modes(detector, paths):

@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -94,6 +95,19 @@ def test_only_reconstructions_that_were_made_can_be_chosen(review, tmp_path, rec
     text = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert '<option value="map">' in text
     assert ('<option value="reconstruction">' in text) == reconstructs
+
+
+def test_the_page_of_an_ensemble_has_a_table_of_its_members_and_others_have_none(review, tmp_path):
+    members = {"member_a_weight": 0.25, "member_a_image_auroc": 0.875, "member_a_pixel_pro": None}
+    for file, figures in (("with.html", members), ("without.html", {})):
+        answers = [one._replace(figures={"image_auroc": 0.9} | figures) for one in review.answers]
+        write_page(tmp_path / file, "report", review._replace(answers=answers))
+
+    row = (
+        (tmp_path / "with.html").read_text(encoding="utf-8").split('<th scope="row">a alone</th>')[1].split("</tr>")[0]
+    )
+    assert re.findall("<td[^>]*>(.*?)</td>", row) == ["0.25", "0.875", "–", "–"]  # noqa: RUF001  # as the page writes it
+    assert "What each member is worth" not in (tmp_path / "without.html").read_text(encoding="utf-8")
 
 
 def test_names_from_the_data_never_become_markup(review, tmp_path):
