@@ -51,6 +51,11 @@ NUMBERS: Mapping[str, str] = {
     "at_threshold_recall": "share of anomalous images that are flagged",
     "at_threshold_f1": "harmonic mean of the two",
     "at_threshold_false_alarm_rate": "share of normal images that are flagged",
+    "reconstruction_psnr_normal": "peak signal-to-noise ratio of reconstructions outside synthetic anomalies, dB",
+    "reconstruction_psnr_anomalous": "the same inside them, against the image without the anomaly, dB",
+    "reconstruction_kept_anomaly": "share of a synthetic anomaly that its reconstruction keeps; 1 is a copy",
+    "reconstruction_feature_distance": "squared distance of the features of reconstruction and image without the "
+    "anomaly, inside it, relative to that of the anomalous image; 1 is a copy",
 }
 """Numbers without an interval."""
 COUNTS: Mapping[str, str] = {
@@ -63,6 +68,7 @@ REASONS: Mapping[str, str] = {
     "image_reason": "why figures of images are missing",
     "synthetic_pixel_reason": "why figures of pixels on synthetic defects are missing",
     "pixel_reason": "why figures of pixels are missing",
+    "reconstruction_reason": "why figures of reconstructions are missing",
 }
 """Sentences beside figures that are null."""
 PART_FIGURES: Mapping[str, str] = {"image_auroc": "image AUROC", "pixel_pro": "PRO", "pixel_ap": "pixel AP"}

@@ -14,6 +14,8 @@ class SyntheticSet(NamedTuple):
     """(N, H, W, 3), in [0, 1]."""
     masks: NDArray[np.bool_]
     """(N, H, W), True on the anomaly."""
+    paths: tuple[str, ...]
+    """The normal image under each anomaly, relative to the folder of images, length N; empty where it is not said."""
 
 
 def read_synthetic(path: Path) -> SyntheticSet | None:
@@ -27,6 +29,7 @@ def read_synthetic(path: Path) -> SyntheticSet | None:
     try:
         with np.load(path, allow_pickle=False) as stored:
             images, masks = stored["images"], stored["masks"]
+            paths = tuple(map(str, stored["paths"])) if "paths" in stored else ()
     except (KeyError, OSError, ValueError) as error:
         raise ValueError(f"{path}: not a synthetic set ({error}); run `dvc repro` to make it again") from None
-    return SyntheticSet(images.astype(np.float32) / np.float32(255), masks.astype(bool))
+    return SyntheticSet(images.astype(np.float32) / np.float32(255), masks.astype(bool), paths)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 from pydantic import Field
+from torch import Tensor
 from tqdm import tqdm
 
 from diffusionad.data.manifest import manifest_digest, read_manifest
@@ -32,9 +33,10 @@ from stages.evaluate.figures import (
 from stages.evaluate.maps import MapWriter, PackedMasks, StoredMaps
 from stages.evaluate.members import MemberFigures
 from stages.evaluate.pictures import Gallery, choose, draw_overview
+from stages.evaluate.reconstructions import reconstruction_figures
 from stages.evaluate.report.from_files import review_category
 from stages.evaluate.report.page import write_scripts
-from stages.evaluate.report.tiles import draw_answers, draw_photographs
+from stages.evaluate.report.tiles import draw_answers, draw_photographs, has_reconstructions
 from stages.evaluate.truth import Truth, read_truth
 from stages.files import atomic_file, atomic_folder, write_json
 from stages.params import read_section
@@ -65,6 +67,8 @@ class Marked(NamedTuple):
     """Tally of all their pixels."""
     prefix: str
     """Prefix of the names of the figures: "synthetic_" for synthetic defects, "" for real ones."""
+    reconstructions: Tensor | None = None
+    """Those of the synthetic test set, (N, 3, H, W), in [0, 1]; None for real defects and where none are made."""
 
 
 def evaluate(evaluation: EvaluationConfig, *, paths: CategoryPaths) -> None:
@@ -94,6 +98,9 @@ def evaluate(evaluation: EvaluationConfig, *, paths: CategoryPaths) -> None:
         marked = _marked(detector, truth, members, draft / MAPS)
         figures = _figures(evaluation.figures, detector.config.threshold, table, marked)
         figures |= members.figures(evaluation.figures.fpr_limit)
+        if has_reconstructions(page, 0):
+            made = None if marked is None else marked.reconstructions
+            figures |= reconstruction_figures(truth.synthetic, made, paths.images)
         _write_curves(evaluation, table, marked, paths)
     write_test_scores(paths.scores, table)
     with atomic_folder(paths.pictures) as draft:
@@ -140,19 +147,23 @@ def _score(
 def _marked(detector: Detector, truth: Truth, members: MemberFigures, file: Path) -> Marked | None:
     """Pair maps with masks: of the real defects where there are any, otherwise of the synthetic test set."""
     maps: Maps
+    made: Tensor | None = None
     if truth.masks:
         maps = StoredMaps(file, list(truth.masks))
     elif truth.synthetic is not None:
-        maps = []
+        maps, parts = [], []
         for images in torch.split(to_tensor(truth.synthetic.images), BATCH):
             prediction = detector.predict(images, batch_size=BATCH)
             maps += list(prediction.mask_logits.numpy().astype(np.float16))
             members.add_pixels(prediction.member_logits)
+            if prediction.reconstruction is not None:
+                parts.append(prediction.reconstruction)
+        made = torch.cat(parts) if parts else None
     else:
         return None
     size = detector.config.image_size
     masks = PackedMasks(truth.read_masks(size), size)
-    return Marked(maps, masks, tally(maps, masks), truth.prefix)
+    return Marked(maps, masks, tally(maps, masks), truth.prefix, made)
 
 
 def _figures(config: FiguresConfig, threshold: float, table: pd.DataFrame, marked: Marked | None) -> Figures:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from ruamel.yaml import YAML
 
 from stages.common.schemas import PART_FIGURES, read_metrics
-from stages.evaluate.report.figures_in_words import speak, worth_of_members
+from stages.evaluate.report.figures_in_words import speak, speak_of_reconstructions, worth_of_members
 from stages.params import PARAMS, read_category
 from stages.paths import CategoryPaths
 
@@ -34,6 +34,8 @@ def lines(paths: CategoryPaths, fpr_limit: float) -> Iterator[str]:
         on = SYNTHETIC if spoken.synthetic else ""
         yield f"  {spoken.title:<24}  {spoken.value:.3f}  {interval:<14}  {on}".rstrip()
     yield from _worth(figures)
+    for one in speak_of_reconstructions(figures):
+        yield f"  {f'Reconstruction: {one.title.lower()}':<36}  {one.value or one.meaning}"
     yield f"  look at it: {paths.page}"
 
 

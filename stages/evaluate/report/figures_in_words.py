@@ -29,6 +29,40 @@ MEANINGS = {
     "up to {limit} of normal pixels being marked too.",
 }
 
+RECONSTRUCTIONS = {
+    "psnr_normal": (
+        "Normal pixels",
+        "{value:.1f} dB",
+        "How exactly normal pixels come back; 20 dB is an error of a tenth of the range, 40 dB of a hundredth.",
+    ),
+    "psnr_anomalous": (
+        "Repaired pixels",
+        "{value:.1f} dB",
+        "The same where an anomaly was drawn, against the image as it was before.",
+    ),
+    "kept_anomaly": (
+        "Anomaly kept",
+        "{percent:.0f} %",
+        "How much of the contrast of a drawn anomaly is still there. 0 % is gone, 100 % is a copy.",
+    ),
+    "feature_distance": (
+        "Unlike the original",
+        "{percent:.0f} %",
+        "The same to a network that knows photographs. 0 % is the original, 100 % as far off as the anomaly.",
+    ),
+}
+"""Figures of reconstructions: title, how the value is written, and what it means."""
+
+
+class SpokenReconstruction(NamedTuple):
+    """One figure of reconstructions in words."""
+
+    title: str
+    value: str
+    """With its unit; empty where it cannot be computed."""
+    meaning: str
+    """What the value means, or why there is none."""
+
 
 class Spoken(NamedTuple):
     """One figure in words."""
@@ -100,6 +134,24 @@ def _shown(figures: Mapping[str, float | None]) -> tuple[float | None, ...]:
         figures.get(SYNTHETIC + name) if value is None else value
         for name, value in zip(PART_FIGURES, found, strict=True)
     )
+
+
+def speak_of_reconstructions(figures: Mapping[str, float | int | str | None]) -> list[SpokenReconstruction]:
+    """Put the figures of reconstructions into words; [] where the detector makes none.
+
+    Args:
+        figures: Content of metrics.json.
+    """
+    spoken = []
+    for name, (title, written, meaning) in RECONSTRUCTIONS.items():
+        key = f"reconstruction_{name}"
+        value = _number(figures, key)
+        if value is not None:
+            spoken.append(SpokenReconstruction(title, written.format(value=value, percent=100 * value), meaning))
+        elif key in figures:
+            reason = figures.get("reconstruction_reason") or "it was not computed"
+            spoken.append(SpokenReconstruction(title, "", f"Cannot be computed: {reason}."))
+    return spoken
 
 
 def _mean(name: str, value: float, figures: Mapping[str, float | int | str | None], fpr_limit: float) -> str:

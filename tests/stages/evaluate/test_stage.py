@@ -173,6 +173,16 @@ def test_an_overview_has_a_column_for_each_kind_of_picture(paths, monkeypatch):
     assert columns == {3}
 
 
+def test_figures_of_reconstructions_are_null_for_real_defects_and_left_out_where_none_are_made(evaluated):
+    assert metrics(evaluated)["reconstruction_psnr_normal"] is None
+    assert "no synthetic test set" in metrics(evaluated)["reconstruction_reason"]
+
+    fit_patchcore(evaluated)
+    evaluate(CONFIG, paths=evaluated)
+
+    assert not any(name.startswith("reconstruction") for name in metrics(evaluated))
+
+
 def test_two_evaluations_write_the_same_bytes(evaluated):
     folder = evaluated.metrics.parent
 
@@ -193,7 +203,8 @@ def test_without_masks_pixel_figures_come_from_synthetic_defects_under_their_own
     paths.synthetic.mkdir(parents=True)
     masks = np.zeros((3, *SIZE), np.uint8)
     masks[:, 4:9, 4:9] = 1
-    np.savez(paths.synthetic / "test.npz", images=np.zeros((3, *SIZE, 3), np.uint8), masks=masks)
+    names = [f"test/{i}.png" for i in range(3)]
+    np.savez(paths.synthetic / "test.npz", images=np.zeros((3, *SIZE, 3), np.uint8), masks=masks, paths=names)
 
     evaluate(CONFIG, paths=paths)
 
@@ -202,6 +213,7 @@ def test_without_masks_pixel_figures_come_from_synthetic_defects_under_their_own
     assert "synthetic_" in figures["pixel_reason"]
     assert 0 <= figures["synthetic_pixel_pro"] <= 1
     assert figures["synthetic_test_masks"] == 3
+    assert all(figures[f"reconstruction_psnr_{where}"] > 0 for where in ("normal", "anomalous"))
 
 
 def test_a_model_of_another_manifest_is_refused_and_the_last_figures_stay(evaluated):

@@ -23,6 +23,22 @@ def test_figures_come_with_intervals_and_say_what_they_were_measured_on(tmp_path
     assert said[-1] == f"  look at it: {paths.page}"
 
 
+def test_figures_of_reconstructions_come_with_their_unit_or_with_the_reason(tmp_path):
+    paths = CategoryPaths("elpv", "mono", tmp_path)
+    paths.metrics.parent.mkdir(parents=True)
+    figures = {"reconstruction_psnr_normal": 27.512, "reconstruction_kept_anomaly": 0.184}
+    figures |= {"reconstruction_feature_distance": None, "reconstruction_reason": "no weights"}
+    paths.metrics.write_text(json.dumps(figures))
+
+    said = [line for line in lines(paths, 0.3) if "Reconstruction" in line]
+
+    assert said == [
+        "  Reconstruction: normal pixels         27.5 dB",
+        "  Reconstruction: anomaly kept          18 %",
+        "  Reconstruction: unlike the original   Cannot be computed: no weights.",
+    ]
+
+
 def test_what_is_not_evaluated_says_so(tmp_path):
     assert list(lines(CategoryPaths("elpv", "mono", tmp_path), 0.3)) == [
         "elpv/mono: not evaluated yet; run `dvc repro`"

@@ -110,6 +110,19 @@ def test_the_page_of_an_ensemble_has_a_table_of_its_members_and_others_have_none
     assert "What each member is worth" not in (tmp_path / "without.html").read_text(encoding="utf-8")
 
 
+def test_the_page_tells_how_good_reconstructions_are_where_some_are_made(review, tmp_path):
+    made = {"reconstruction_psnr_normal": 27.512, "reconstruction_kept_anomaly": 0.184}
+    with_figures = review._replace(answers=[answer("new", AFTER, made)])
+
+    for file, each in (("without.html", review), ("with.html", with_figures)):
+        write_page(tmp_path / file, "report", each)
+
+    assert "Anomaly kept" not in (tmp_path / "without.html").read_text(encoding="utf-8")
+    text = (tmp_path / "with.html").read_text(encoding="utf-8")
+    assert "27.5 dB" in text
+    assert "18 %" in text
+
+
 def test_names_from_the_data_never_become_markup(review, tmp_path):
     name = '</script><img src="x">&\u2028.png'
     evil = review._replace(title=name, images=review.images.assign(path=name, defect=name))
