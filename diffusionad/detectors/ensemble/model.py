@@ -46,7 +46,9 @@ class EnsembleConfig(ModelConfig):
     """params/detectors/ensemble.yaml."""
 
     kind: Literal["ensemble"]
-    members: dict[str, MemberConfig] = Field(min_length=1, description="members by name")
+    members: dict[Annotated[str, Field(pattern="^[a-z][a-z0-9_]*$")], MemberConfig] = Field(
+        min_length=1, description="members by name, which is in small letters and a part of the names of figures"
+    )
 
 
 class Ensemble(Model):

@@ -1,7 +1,7 @@
 """The exact denoiser of a finite set of normal patches, and the distance of a patch to its reconstruction."""
 
 import copy
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -48,7 +48,6 @@ class Memory(Judge):
         sigma: Standard deviation of the blur of the map, in pixels.
     """
 
-    learns_at_once: ClassVar[bool] = True
     bank: Tensor
     """(M, D): features of the patches remembered."""
     unit: Tensor

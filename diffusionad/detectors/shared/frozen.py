@@ -33,8 +33,7 @@ Features = Mapping[int, Tensor]
 """Feature maps (B, C, h, w) by level of the backbone."""
 
 FOLDS = 4
-"""Parts into which normal images are divided; each is judged by judges that did not learn from it. A judge that learns
-at once leaves each image out by itself."""
+"""Parts into which normal images are divided; each is judged by judges that did not learn from it."""
 MAX_IMAGES = 1000
 """Normal images whose features are kept, evenly spaced among all: 0.4 MB each at 256 x 256 pixels."""
 SHARPNESS = 3.0
@@ -66,8 +65,6 @@ class Judge(nn.Module, ABC):
 
     anomalies: int = 0
     """Synthetic anomalies that it learns from."""
-    learns_at_once: ClassVar[bool] = False
-    """Whether `without` costs next to nothing, so that each image can be left out by itself and not with its fold."""
 
     def __init__(self, levels: Sequence[int], stride: int, sigma: float) -> None:
         super().__init__()
@@ -224,9 +221,8 @@ class FrozenModel(Model):
     def _learn(self, judge: Judge, cache: Cache, generator: torch.Generator, held_out: Tensor) -> bool:
         """Let a judge learn; fill its maps of normal images that it did not learn from, (N, H, W), where it can."""
         judge.learn(cache, generator)
-        parts = torch.arange(len(cache.folds)) if judge.learns_at_once else cache.folds
-        for part in sorted(set(parts.tolist())):
-            left_out = (parts == part).nonzero()[:, 0]
+        for fold in sorted(set(cache.folds.tolist())):
+            left_out = (cache.folds == fold).nonzero()[:, 0]
             twin = judge.without(left_out, generator)
             if twin is None:
                 break
