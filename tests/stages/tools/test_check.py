@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from diffusionad.detectors import kinds
 from stages.params import detector_file
 from stages.tools.check import SECTIONS, faults
 from stages.tools.settings import copy_settings, lay_over
@@ -50,7 +51,7 @@ def test_every_profile_is_sound(tmp_path, profile):
         ),
         (
             {"categories__tiles": {"dataset": "elpv", "category": "all", "detector": "patchwork"}},
-            "there is no detector `patchwork`; expected one of autoencoder, diffusionad, patchcore, segmentation",
+            "there is no detector `patchwork`; expected one of " + ", ".join(kinds()),
         ),
         (
             {
