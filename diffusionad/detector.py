@@ -21,6 +21,7 @@ from diffusionad.runtime.batches import Images, batches, read
 from diffusionad.runtime.engines import Engine, Precision, Runtime, Variant, open_engine, torch_engine
 from diffusionad.runtime.noise import ImageNoise
 from diffusionad.runtime.record import digest_of, fastest, read_record
+from diffusionad.runtime.scale import ScoreScale
 from diffusionad.runtime.tiles import Mosaic
 from diffusionad.section import Section
 
@@ -50,6 +51,8 @@ class DetectorConfig(Section):
     seed: int = Field(ge=0, description="seed of the inference noise")
     threshold: float = Field(description="images whose score reaches it are anomalous; calibrated on validation images")
     model: Annotated[SerializeAsAny[ModelConfig], BeforeValidator(_of_its_kind)]
+    # The only default: versions that were registered without a scale stay readable.
+    scale: ScoreScale | None = Field(default=None, description="normal images behind the threshold; null: not kept")
 
     def build(self) -> Model:
         """The model with its first weights."""
@@ -173,11 +176,12 @@ class Detector:
         config = json.dumps(self.config.model_dump(mode="json"), indent=2) + "\n"
         (folder / CONFIG).write_text(config, encoding="utf-8")
 
-    def with_threshold(self, threshold: float) -> "Detector":
-        """The same model with another threshold."""
+    def calibrated(self, threshold: float, normal_scores: Sequence[float]) -> "Detector":
+        """The same model with a threshold of raw scores, and the raw scores of the normal images that it comes from."""
+        scale = ScoreScale(normal_scores=tuple(sorted(normal_scores)))
         return Detector(
             self._model,
-            self.config.model_copy(update={"threshold": threshold}),
+            self.config.model_copy(update={"threshold": threshold, "scale": scale}),
             self._device,
             variant=self.variant,
             engine=self._engines.get(self._own_mode),

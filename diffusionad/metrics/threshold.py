@@ -1,6 +1,16 @@
 """The threshold of the verdict: an image is flagged as anomalous if its score is at or above it.
 
-The threshold is chosen on normal images of the validation set only; the test set only measures its effect.
+The threshold is chosen on normal images that the model did not learn from; the test set only measures its effect. How
+much it promises depends on where the scores of those images come from:
+
+- From the validation set: split-conformal prediction. If new normal images come from the same source, a new one is
+  flagged with a chance of at most the rate, in the mean over calibration sets.
+- From training images too, each scored by a copy of the model that did not learn from its fold: the idea of the
+  jackknife and of cross-validation (Barber et al. 2021, arXiv:1905.02928). If the copies score new images as the final
+  model does, the chance is the rate in expectation. Without that assumption, their Theorem 4 for CV+ bounds the chance
+  by twice the rate and a term that shrinks with the number of images per fold, for verdicts that the copies themselves
+  pass; for verdicts of the final model nothing is proven. It learned from more images than each copy and so tends to
+  score normal images lower, which errs to the safe side.
 """
 
 import math
@@ -8,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.stats import betabinom
 
 from diffusionad.metrics.ranking import checked_images
 from diffusionad.metrics.sweep import Floats
@@ -31,16 +42,30 @@ class OperatingPoint(NamedTuple):
     false_negatives: int
 
 
+class Promise(NamedTuple):
+    """What a threshold promises for new normal images."""
+
+    rate: float
+    """Expected share of new normal images that are flagged, in (0, 1]."""
+    images: int
+    """Number of normal images behind it."""
+    low: float | None
+    """Lower end of the range in which the share of flagged normal test images lies in 95 % of cases; None without test
+    images. It covers the chance in both, the calibration images and the test images."""
+    high: float | None
+    """Upper end of that range."""
+
+
 def calibrate_threshold(normal_scores: ArrayLike, false_alarm_rate: float) -> float:
     """Find the lowest threshold that flags a new normal image with a chance of at most false_alarm_rate.
 
-    That is a split-conformal quantile: of n validation scores at most floor(rate (n + 1)) - 1 lie at or above the
-    threshold, and the guarantee holds on average over validation sets if new images come from the same source. If n is
-    too small for the rate (n + 1 < 1 / rate), the threshold lies just above the highest score and the chance is
-    at most 1 / (n + 1).
+    That is a split-conformal quantile: of n scores at most floor(rate (n + 1)) - 1 lie at or above the threshold, and
+    the guarantee holds on average over calibration sets if new scores come from the same source; the module says when
+    they do. If n is too small for the rate (n + 1 < 1 / rate), the threshold lies just above the highest score and the
+    chance is at most 1 / (n + 1).
 
     Args:
-        normal_scores: Scores of normal validation images, shape (n,).
+        normal_scores: Scores of normal images that the model did not learn from, shape (n,).
         false_alarm_rate: Largest share of normal images that may be flagged, in [0, 1).
 
     Returns:
@@ -58,11 +83,40 @@ def calibrate_threshold(normal_scores: ArrayLike, false_alarm_rate: float) -> fl
         raise ValueError(f"expected false_alarm_rate in [0, 1), got {false_alarm_rate}")
     scores = np.asarray(normal_scores, dtype=np.float64)
     if scores.ndim != 1 or scores.size == 0:
-        raise ValueError(f"expected the scores of normal validation images, got an array of shape {scores.shape}")
+        raise ValueError(f"expected the scores of normal images, got an array of shape {scores.shape}")
     falling = -np.sort(-_finite(scores))
     # 1e-9: 0.29 * 100 is 28.999999999999996
     flagged = max(0, math.floor(false_alarm_rate * (scores.size + 1) + 1e-9) - 1)
     return float(np.nextafter(np.float32(falling[flagged]), np.float32(np.inf)))
+
+
+def promise(normal_scores: ArrayLike, threshold: float, test_normal: int) -> Promise:
+    """Say what a threshold promises for new normal images, from the scores that it was calibrated on.
+
+    If k of n scores reach the threshold, and it lies just above the next lower one, the chance that a new normal image
+    reaches it is distributed as Beta(k + 1, n - k) over calibration sets, whose mean is (k + 1) / (n + 1) (Vovk 2012,
+    arXiv:1209.2673). The number of false alarms among m test images is then beta-binomial. Equal scores make the chance
+    smaller.
+
+    Args:
+        normal_scores: Scores of normal images that the model did not learn from, shape (n,).
+        threshold: A number in the units of the scores.
+        test_normal: Number m of normal test images.
+
+    Raises:
+        ValueError: If there is no score, or one is NaN or infinite.
+    """
+    scores = np.asarray(normal_scores, dtype=np.float64)
+    if scores.ndim != 1 or scores.size == 0:
+        raise ValueError(f"expected the scores of normal images, got an array of shape {scores.shape}")
+    reach, count = int((_finite(scores) >= threshold).sum()), scores.size
+    rate = (reach + 1) / (count + 1)
+    if test_normal == 0:
+        return Promise(rate, count, None, None)
+    if reach == count:
+        return Promise(rate, count, 1.0, 1.0)
+    low, high = betabinom(test_normal, reach + 1, count - reach).ppf([0.025, 0.975]) / test_normal
+    return Promise(rate, count, float(low), float(high))
 
 
 def operating_point(labels: ArrayLike, scores: ArrayLike, threshold: float) -> OperatingPoint:

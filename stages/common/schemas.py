@@ -40,6 +40,8 @@ FIGURES: Mapping[str, str] = {
     "image_f1": "best F1 of image scores over all thresholds",
     **{f"synthetic_{name}": f"{what}, on synthetic defects" for name, what in _PIXEL_FIGURES.items()},
     **_PIXEL_FIGURES,
+    "promised_false_alarm_rate": "share of new normal images that the threshold is expected to flag; its interval is "
+    "that of `at_threshold_false_alarm_rate` on as many test images",
 }
 """Figures in [0, 1]; `_low` and `_high` behind the name are the ends of its 95 % interval."""
 INTERVAL_ENDS = frozenset(f"{name}_{end}" for name in FIGURES for end in ("low", "high"))
@@ -59,6 +61,7 @@ NUMBERS: Mapping[str, str] = {
 }
 """Numbers without an interval."""
 COUNTS: Mapping[str, str] = {
+    "calibration_images": "normal images that set the threshold",
     "test_normal": "normal test images",
     "test_anomalous": "anomalous test images",
     "test_masks": "test images with a mask that is not empty",
@@ -69,6 +72,7 @@ REASONS: Mapping[str, str] = {
     "synthetic_pixel_reason": "why figures of pixels on synthetic defects are missing",
     "pixel_reason": "why figures of pixels are missing",
     "reconstruction_reason": "why figures of reconstructions are missing",
+    "promised_reason": "why no rate of false alarms is promised",
 }
 """Sentences beside figures that are null."""
 PART_FIGURES: Mapping[str, str] = {"image_auroc": "image AUROC", "pixel_pro": "PRO", "pixel_ap": "pixel AP"}

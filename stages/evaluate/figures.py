@@ -19,7 +19,7 @@ from diffusionad.metrics.pixels import Maps, Masks
 from diffusionad.metrics.pro import pro
 from diffusionad.metrics.ranking import image_ap, image_auroc, image_f1
 from diffusionad.metrics.sweep import auroc, average_precision
-from diffusionad.metrics.threshold import operating_point
+from diffusionad.metrics.threshold import operating_point, promise
 from diffusionad.section import Section
 
 Figures = dict[str, float | int | str | None]
@@ -34,6 +34,7 @@ COMPARED = {
 """Figures that people compare, and their names in metrics.json; as columns of `dvc metrics show` they fit 100
 characters."""
 DECIMALS = 4
+NO_PROMISE = "the model does not hold the scores of the normal images that set its threshold; train it again"
 
 
 class FiguresConfig(Section):
@@ -113,6 +114,30 @@ def threshold_figures(labels: NDArray[np.int64], scores: NDArray[np.float64], th
         "at_threshold_recall": point.recall,
         "at_threshold_f1": point.f1,
         "at_threshold_false_alarm_rate": point.false_alarm_rate,
+    }
+
+
+def promise_figures(normal_scores: Sequence[float] | None, threshold: float, test_normal: int) -> Figures:
+    """Compute what the threshold promised, to be held against `at_threshold_false_alarm_rate`.
+
+    Args:
+        normal_scores: Raw scores of the normal images that calibrated the threshold; None if the model has not kept
+            them.
+        threshold: The threshold of raw scores.
+        test_normal: Number of normal test images.
+
+    Returns:
+        promised_false_alarm_rate, with `_low` and `_high`: the range of the rate on so many test images in 95 % of
+        cases; calibration_images: the number of images behind it. Without scores the rate is None, with the reason.
+    """
+    if normal_scores is None:
+        return {"promised_false_alarm_rate": None, "promised_reason": NO_PROMISE}
+    promised = promise(normal_scores, threshold, test_normal)
+    return {
+        "promised_false_alarm_rate": promised.rate,
+        "promised_false_alarm_rate_low": promised.low,
+        "promised_false_alarm_rate_high": promised.high,
+        "calibration_images": promised.images,
     }
 
 

@@ -28,6 +28,7 @@ from stages.evaluate.figures import (
     compared,
     image_figures,
     pixel_figures,
+    promise_figures,
     threshold_figures,
 )
 from stages.evaluate.maps import MapWriter, PackedMasks, StoredMaps
@@ -96,7 +97,7 @@ def evaluate(evaluation: EvaluationConfig, *, paths: CategoryPaths) -> None:
         write_scripts(page)
         table = _score(detector, rows, truth, gallery, members, draft / MAPS, page, str(paths))
         marked = _marked(detector, truth, members, draft / MAPS)
-        figures = _figures(evaluation.figures, detector.config.threshold, table, marked)
+        figures = _figures(evaluation.figures, detector, table, marked)
         figures |= members.figures(evaluation.figures.fpr_limit)
         if has_reconstructions(page, 0):
             made = None if marked is None else marked.reconstructions
@@ -166,7 +167,7 @@ def _marked(detector: Detector, truth: Truth, members: MemberFigures, file: Path
     return Marked(maps, masks, tally(maps, masks), truth.prefix, made)
 
 
-def _figures(config: FiguresConfig, threshold: float, table: pd.DataFrame, marked: Marked | None) -> Figures:
+def _figures(config: FiguresConfig, detector: Detector, table: pd.DataFrame, marked: Marked | None) -> Figures:
     labels, scores = table["label"].to_numpy(), table["score"].to_numpy()
     figures: Figures = image_figures(config, labels, scores)
     if marked is None:
@@ -175,10 +176,12 @@ def _figures(config: FiguresConfig, threshold: float, table: pd.DataFrame, marke
         figures |= pixel_figures(config, marked.prefix, marked.maps, marked.masks, marked.counts)
         if marked.prefix:
             figures |= absent("", "no anomalous test image has a mask; see the synthetic_ figures")
+    threshold, scale, test_normal = detector.config.threshold, detector.config.scale, int((labels == 0).sum())
     figures |= threshold_figures(labels, scores, threshold)
+    figures |= promise_figures(None if scale is None else scale.normal_scores, threshold, test_normal)
     marked_count = 0 if marked is None else sum(mask.any() for mask in marked.masks)
     return figures | {
-        "test_normal": int((labels == 0).sum()),
+        "test_normal": test_normal,
         "test_anomalous": int((labels == 1).sum()),
         f"{marked.prefix if marked else ''}test_masks": int(marked_count),
     }

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from ruamel.yaml import YAML
 
 from stages.common.schemas import PART_FIGURES, read_metrics
-from stages.evaluate.report.figures_in_words import speak, speak_of_reconstructions, worth_of_members
+from stages.evaluate.report.figures_in_words import promise_in_words, speak, speak_of_reconstructions, worth_of_members
 from stages.params import PARAMS, read_category
 from stages.paths import CategoryPaths
 
@@ -26,6 +26,8 @@ def lines(paths: CategoryPaths, fpr_limit: float) -> Iterator[str]:
         return
     figures = read_metrics(paths.metrics).content
     yield f"{name}: {_verdicts(figures)}"
+    if promise := promise_in_words(figures):
+        yield f"  {'False alarms':<24}  {promise}"
     for spoken in speak(figures, fpr_limit):
         if spoken.value is None:
             yield f"  {spoken.title:<24}  {spoken.meaning}"

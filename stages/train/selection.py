@@ -31,7 +31,7 @@ class OperatingPointConfig(Section):
     """Section `operating_point` of params.yaml."""
 
     false_alarm_rate: float = Field(
-        gt=0, lt=1, description="share of normal validation images that may score above the threshold"
+        gt=0, lt=1, description="share of new normal images that may score above the threshold"
     )
 
 
@@ -79,7 +79,7 @@ def publish(
     """Calibrate the threshold of the model to keep, and write the model.
 
     Args:
-        detector: The model, with any threshold.
+        detector: The model, with any threshold and without a scale: its scores are raw.
         record: The line of the history that belongs to the model.
         validation: Validation set, whose normal images set the threshold.
         operating_point: Rate of false alarms at the threshold.
@@ -91,7 +91,7 @@ def publish(
         scores = np.concatenate([scores, held_out.numpy()])
     threshold = calibrate_threshold(scores, operating_point.false_alarm_rate)
     with atomic_folder(paths.model) as draft:
-        detector.with_threshold(threshold).save(draft)
+        detector.calibrated(threshold, scores.tolist()).save(draft)
     LOG.info(
         "%s/%s: kept step %d, validation image AUROC %.3f, pixel AP %.3f, threshold %.4f",
         *(paths.dataset, paths.category, record["step"]),

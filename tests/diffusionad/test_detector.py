@@ -1,3 +1,4 @@
+import json
 import pickle
 from types import MappingProxyType
 
@@ -251,6 +252,21 @@ def test_the_threshold_decides(tiny_model, images):
 
     assert torch.equal(prediction.is_anomalous, scores >= middle)
     assert int(prediction.is_anomalous.sum()) == 3
+
+
+def test_the_normal_scores_behind_the_threshold_are_kept_and_a_version_without_them_still_loads(
+    detector, images, tmp_path
+):
+    detector.calibrated(0.25, [0.2, 0.1, 0.3]).save(tmp_path)
+    kept = Detector.load(tmp_path)
+    assert (kept.config.threshold, kept.config.scale.normal_scores) == (0.25, (0.1, 0.2, 0.3))
+
+    file = tmp_path / "model.json"
+    old = {name: value for name, value in json.loads(file.read_text()).items() if name != "scale"}
+    file.write_text(json.dumps(old))
+
+    assert Detector.load(tmp_path).config.scale is None
+    assert_equal(Detector.load(tmp_path).predict(images), kept.predict(images))
 
 
 def test_another_mode_may_be_asked_for(detector, images):

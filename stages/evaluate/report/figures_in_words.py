@@ -154,6 +154,33 @@ def speak_of_reconstructions(figures: Mapping[str, float | int | str | None]) ->
     return spoken
 
 
+def promise_in_words(figures: Mapping[str, float | int | str | None]) -> str | None:
+    """Hold the false alarms that the threshold promised against those that happened; None if nothing is known of it.
+
+    Args:
+        figures: Content of metrics.json.
+    """
+    promised, happened = (
+        _number(figures, name) for name in ("promised_false_alarm_rate", "at_threshold_false_alarm_rate")
+    )
+    if promised is None:
+        reason = figures.get("promised_reason")
+        return None if reason is None else f"no rate of false alarms is promised: {reason}"
+    said = f"{_percent(promised)} % promised from {figures['calibration_images']} normal images"
+    low, high = (_number(figures, f"promised_false_alarm_rate_{end}") for end in ("low", "high"))
+    if low is None or high is None or happened is None:
+        return f"{said}; there is no normal test image to check it on"
+    verdict = (
+        ", fewer than chance explains" if happened < low else ", more than chance explains" if happened > high else ""
+    )
+    tested = f"on {figures['test_normal']} test images {_percent(low)} to {_percent(high)} % would be no surprise"
+    return f"{said}; {tested}; {_percent(happened)} % happened{verdict}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
 def _mean(name: str, value: float, figures: Mapping[str, float | int | str | None], fpr_limit: float) -> str:
     normal, anomalous = _number(figures, "test_normal") or 0, _number(figures, "test_anomalous") or 0
     chance = anomalous / max(normal + anomalous, 1)

@@ -11,7 +11,14 @@ from diffusionad.evaluation.bootstrap import PairedDifference
 from diffusionad.evaluation.curves import Curve, Histogram
 from diffusionad.metrics.threshold import operating_point
 from stages.common.schemas import PART_FIGURES
-from stages.evaluate.report.figures_in_words import SYNTHETIC, TITLES, speak, speak_of_reconstructions, worth_of_members
+from stages.evaluate.report.figures_in_words import (
+    SYNTHETIC,
+    TITLES,
+    promise_in_words,
+    speak,
+    speak_of_reconstructions,
+    worth_of_members,
+)
 
 CURVES = {
     "roc": ("ROC", "Found images over false alarms, for every threshold; the nearer to the upper left, the better."),
@@ -152,6 +159,7 @@ def _model(review: Review, answer: Answer, figures: list[Any]) -> dict[str, Any]
         "figures": figures,
         "worth": worth_of_members(answer.figures),
         "reconstructions": speak_of_reconstructions(answer.figures),
+        "promise": promise_in_words(answer.figures),
         "normal": int((labels == 0).sum()),
         "anomalous": int((labels == 1).sum()),
         "counts": {

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diffusionad.metrics.ranking import image_f1
-from diffusionad.metrics.threshold import calibrate_threshold, operating_point
+from diffusionad.metrics.threshold import calibrate_threshold, operating_point, promise
 
 RATES = st.sampled_from([0.0, 0.05, 0.1, 0.29, 0.5, 0.9])
 
@@ -80,7 +80,7 @@ def test_a_share_of_nothing_is_none():
 @pytest.mark.parametrize(
     ("scores", "rate", "message"),
     [
-        ([], 0.1, r"expected the scores of normal validation images, got an array of shape \(0,\)"),
+        ([], 0.1, r"expected the scores of normal images, got an array of shape \(0,\)"),
         ([0.1, np.nan], 0.1, "image 1: expected a finite score, got nan"),
         ([0.1], 1.0, r"expected false_alarm_rate in \[0, 1\), got 1.0"),
         ([0.1], -0.1, r"expected false_alarm_rate in \[0, 1\), got -0.1"),
@@ -95,3 +95,42 @@ def test_what_calibrates_nothing_is_refused(scores, rate, message):
 def test_no_image_and_no_threshold_are_refused(labels, threshold):
     with pytest.raises(ValueError, match="expected images and a finite threshold"):
         operating_point(labels, labels, threshold)
+
+
+@given(st.integers(10, 200), st.sampled_from([0.05, 0.1, 0.29]))
+def test_the_promise_of_a_calibrated_threshold_is_the_rate_that_was_asked_for(count, rate):
+    scores = np.random.default_rng(count).random(count)
+
+    promised = promise(scores, calibrate_threshold(scores, rate), 50)
+
+    assert promised.images == count
+    assert promised.rate <= max(rate, 1 / (count + 1)) + 1e-9
+    assert promised.rate > rate - 1 / (count + 1)
+    assert promised.low <= promised.rate <= promised.high
+
+
+def test_the_false_alarms_of_95_test_sets_in_a_hundred_lie_in_the_range():
+    """Calibration and test images are drawn anew 4000 times. Rates are whole counts, so a few more lie inside."""
+    rng = np.random.default_rng(0)
+    rates, inside = [], []
+    for _ in range(4000):
+        normal, test = rng.random(99), rng.random(150)
+        threshold = calibrate_threshold(normal, 0.1)
+        rates.append((test >= threshold).mean())
+        promised = promise(normal, threshold, 150)
+        inside.append(promised.low <= rates[-1] <= promised.high)
+
+    assert promised.rate == pytest.approx(0.1)
+    assert np.mean(rates) == pytest.approx(promised.rate, abs=0.002)
+    assert 0.95 <= np.mean(inside) < 0.975
+
+
+def test_without_test_images_nothing_is_said_of_them_and_a_threshold_below_all_promises_every_image():
+    assert promise([0.1, 0.2, 0.3], 0.25, 0) == (0.5, 3, None, None)
+    assert promise([0.1, 0.2, 0.3], 0.05, 20) == (1.0, 3, 1.0, 1.0)
+
+
+@pytest.mark.parametrize("scores", [[], [np.nan], [[0.1]]])
+def test_a_promise_needs_scores(scores):
+    with pytest.raises(ValueError, match=r"expected (the scores of normal images|a finite score)"):
+        promise(scores, 0.5, 10)

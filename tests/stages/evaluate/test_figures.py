@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 
 from diffusionad.evaluation.tally import tally
-from stages.evaluate.figures import FiguresConfig, absent, compared, image_figures, pixel_figures, threshold_figures
+from stages.evaluate.figures import (
+    FiguresConfig,
+    absent,
+    compared,
+    image_figures,
+    pixel_figures,
+    promise_figures,
+    threshold_figures,
+)
 
 CONFIG = FiguresConfig(fpr_limit=0.3, resamples=100, seed=0)
 LABELS = np.array([0, 0, 0, 1, 1, 1])
@@ -59,6 +67,21 @@ def test_the_threshold_counts_what_it_flags():
     assert figures["at_threshold_precision"] == pytest.approx(2 / 3)
     assert figures["at_threshold_recall"] == pytest.approx(2 / 3)
     assert figures["at_threshold_false_alarm_rate"] == pytest.approx(1 / 3)
+
+
+def test_what_the_threshold_promised_stands_beside_what_it_did():
+    figures = promise_figures(np.linspace(0, 1, 99).tolist(), 0.9, 40)
+
+    assert figures["promised_false_alarm_rate"] == pytest.approx(0.11)
+    assert 0 <= figures["promised_false_alarm_rate_low"] < 0.11 < figures["promised_false_alarm_rate_high"] < 0.3
+    assert figures["calibration_images"] == 99
+
+
+def test_a_model_without_the_scores_of_normal_images_promises_nothing_and_says_why():
+    figures = promise_figures(None, 0.5, 40)
+
+    assert figures["promised_false_alarm_rate"] is None
+    assert "train it again" in figures["promised_reason"]
 
 
 def test_what_a_person_compares_is_rounded_and_leaves_out_what_does_not_exist():

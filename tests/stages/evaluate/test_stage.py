@@ -183,6 +183,23 @@ def test_figures_of_reconstructions_are_null_for_real_defects_and_left_out_where
     assert not any(name.startswith("reconstruction") for name in metrics(evaluated))
 
 
+def test_a_model_that_kept_its_normal_scores_is_held_to_what_they_promise(paths):
+    detector = Detector.load(paths.model)
+    detector.calibrated(0.5, [0.1] * 18 + [0.7]).save(paths.model)
+
+    evaluate(CONFIG, paths=paths)
+
+    figures = metrics(paths)
+    assert (figures["promised_false_alarm_rate"], figures["calibration_images"]) == (0.1, 19)
+    assert figures["promised_false_alarm_rate_low"] == 0
+    assert "False alarms: 10.0 % promised from 19 normal images; on 4 test images" in paths.page.read_text()
+
+
+def test_a_model_without_them_promises_nothing(evaluated):
+    assert metrics(evaluated)["promised_false_alarm_rate"] is None
+    assert "no rate of false alarms is promised" in evaluated.page.read_text()
+
+
 def test_two_evaluations_write_the_same_bytes(evaluated):
     folder = evaluated.metrics.parent
 

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from stages.paths import CategoryPaths
 from stages.tools.summary import lines
 
@@ -37,6 +39,48 @@ def test_figures_of_reconstructions_come_with_their_unit_or_with_the_reason(tmp_
         "  Reconstruction: anomaly kept          18 %",
         "  Reconstruction: unlike the original   Cannot be computed: no weights.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("happened", "verdict"),
+    [
+        (0.044, "4.4 % happened"),
+        (0.114, "11.4 % happened, more than chance explains"),
+        (0.0, "0.0 % happened, fewer than chance explains"),
+    ],
+)
+def test_false_alarms_that_were_promised_stand_beside_those_that_happened(tmp_path, happened, verdict):
+    paths = CategoryPaths("elpv", "mono", tmp_path)
+    paths.metrics.parent.mkdir(parents=True)
+    figures = {"at_threshold_false_alarm_rate": happened, "test_normal": 158, "calibration_images": 430}
+    figures |= {"promised_false_alarm_rate": 0.05, "promised_false_alarm_rate_low": 0.019}
+    paths.metrics.write_text(json.dumps(figures | {"promised_false_alarm_rate_high": 0.095}))
+
+    assert list(lines(paths, 0.3))[1] == (
+        "  False alarms              5.0 % promised from 430 normal images; "
+        f"on 158 test images 1.9 to 9.5 % would be no surprise; {verdict}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("figures", "said"),
+    [
+        (
+            {"promised_false_alarm_rate": None, "promised_reason": "it is old"},
+            "no rate of false alarms is promised: it is old",
+        ),
+        (
+            {"promised_false_alarm_rate": 0.05, "calibration_images": 9},
+            "5.0 % promised from 9 normal images; there is no normal test image to check it on",
+        ),
+    ],
+)
+def test_a_promise_that_cannot_be_made_or_checked_says_why(tmp_path, figures, said):
+    paths = CategoryPaths("elpv", "mono", tmp_path)
+    paths.metrics.parent.mkdir(parents=True)
+    paths.metrics.write_text(json.dumps(figures))
+
+    assert list(lines(paths, 0.3))[1] == f"  False alarms              {said}"
 
 
 def test_what_is_not_evaluated_says_so(tmp_path):
