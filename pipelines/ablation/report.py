@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pipelines.ablation.run import RowResult
+from stages.common.schemas import Metrics
 from stages.files import atomic_file
 
 METRICS = ("image_auroc", "pixel_pro", "pixel_ap")
@@ -21,9 +22,11 @@ def tabulate(results: list[RowResult]) -> pd.DataFrame:
 
     Columns: group, row, seeds; `on` ("real" or "synthetic" defects, of the pixel figures); for each of METRICS its mean
     over seeds, `_sd` (standard deviation over seeds, missing for one), `_low` and `_high` (95 % over test images, mean
-    over seeds). A figure that does not exist is missing.
+    over seeds). A figure that does not exist is missing. A row whose detector has members is followed by lines
+    for each member alone and for the ensemble without it, from the same training and without intervals.
     """
     lines = []
+    results = [line for result in results for line in (result, *_parts(result))]
     for group, name in dict.fromkeys((result.group, result.name) for result in results):
         figures = [result.figures for result in results if (result.group, result.name) == (group, name)]
         synthetic = any(f"{SYNTHETIC}pixel_ap" in figure for figure in figures)
@@ -36,6 +39,13 @@ def tabulate(results: list[RowResult]) -> pd.DataFrame:
             line |= {f"{metric}_{end}": _column(figures, f"{key}_{end}").mean() for end in ("low", "high")}
         lines.append(line)
     return pd.DataFrame(lines)
+
+
+def _parts(result: RowResult) -> list[RowResult]:
+    return [
+        result._replace(name=f"{result.name}: {part.title}", figures=part.figures)
+        for part in Metrics(result.figures).parts
+    ]
 
 
 def write_report(table: pd.DataFrame, folder: Path, title: str) -> None:
@@ -64,6 +74,8 @@ def _cell(line: Mapping[Hashable, Any], metric: str) -> str:
     if np.isnan(line[metric]):
         return "-"
     spread = "" if np.isnan(line[f"{metric}_sd"]) else f" ± {line[f'{metric}_sd']:.3f}"
+    if np.isnan(line[f"{metric}_low"]):
+        return f"{line[metric]:.3f}{spread}"
     return f"{line[metric]:.3f}{spread} ({line[f'{metric}_low']:.3f} to {line[f'{metric}_high']:.3f})"
 
 
@@ -82,7 +94,7 @@ def _draw(table: pd.DataFrame, title: str) -> Figure:
         below, above = centre - table[f"{metric}_low"], table[f"{metric}_high"] - centre
         for group in table["group"].unique():
             chosen = (table["group"] == group).to_numpy()
-            spread = [below[chosen].clip(lower=0), above[chosen].clip(lower=0)]
+            spread = [side[chosen].fillna(0).clip(lower=0) for side in (below, above)]  # no interval: no bar
             panel.errorbar(centre[chosen], places[chosen], xerr=spread, fmt="o", markersize=4, capsize=2, label=group)
         panel.set_title(SHOWN[metric], fontsize=10)
         panel.grid(axis="x", alpha=0.3)

@@ -263,3 +263,17 @@ def test_rows_that_do_not_fit_together_are_refused(second, message):
 def test_a_value_that_leads_nowhere_is_refused():
     with pytest.raises(ValueError, match="there is no `scale`; expected one of t_s"):
         with_values({"guidance": {"t_s": 3}}, {"guidance.scale": 1.0})
+
+
+def test_members_are_lines_below_their_ensemble(project, tmp_path):
+    first = project[1][0]
+    members = {"member_a_weight": 0.25, "member_a_image_auroc": 0.75, "without_a_image_auroc": 0.5}
+    results = [one._replace(figures=one.figures | members) if one is first else one for one in project[1]]
+
+    table = tabulate(results)
+    write_report(table, tmp_path, "plates/plate")
+
+    assert list(table["row"][:4]) == ["guided", "guided: a alone", "guided: without a", "autoencoder"]
+    assert list(table["image_auroc"][1:3]) == [0.75, 0.5]
+    assert "| mode | guided: a alone | 0.750 | - | - |" in (tmp_path / "table.md").read_text()
+    assert (tmp_path / "figure.png").is_file()
