@@ -16,15 +16,15 @@ def test_what_is_worked_out_before_changes_nothing(build, images, mode, predicti
     noise = detector.noise(images, form.noise_keys)
 
     with torch.no_grad():
-        logits, reconstruction, _ = form(images, noise)
+        output = form(images, noise)
         x_0 = network.to_range(images)
         draws = {"t_s": torch.full((3,), 20), "t_b": torch.full((3,), 40), "dropout_mask": torch.zeros(3).bool()}
         draws |= {"epsilon_s": noise[0], "epsilon_b": noise[-1]}
         trained = network(images, draws, torch.ones(3).bool())
 
-        torch.testing.assert_close(reconstruction, network.from_range(trained.x_0_hat), atol=1e-5, rtol=0)
-        torch.testing.assert_close(logits, network.segment(x_0, trained.x_0_hat)[:, 0], atol=1e-4, rtol=0)
-    assert float(logits.std()) > 1e-3
+        torch.testing.assert_close(output.reconstruction, network.from_range(trained.x_0_hat), atol=1e-5, rtol=0)
+        torch.testing.assert_close(output.mask_logits, network.segment(x_0, trained.x_0_hat)[:, 0], atol=1e-4, rtol=0)
+    assert float(output.mask_logits.std()) > 1e-3
 
 
 def test_guidance_by_pixel_is_worked_out_as_in_the_model(build, images, tiny_model):
