@@ -21,7 +21,7 @@ from diffusionad.runtime.batches import Images, batches, read
 from diffusionad.runtime.engines import Engine, Precision, Runtime, Variant, open_engine, torch_engine
 from diffusionad.runtime.noise import ImageNoise
 from diffusionad.runtime.record import digest_of, fastest, read_record
-from diffusionad.runtime.scale import ScoreScale
+from diffusionad.runtime.scale import MIDDLE, ScoreScale
 from diffusionad.runtime.tiles import Mosaic
 from diffusionad.section import Section
 
@@ -49,7 +49,7 @@ class DetectorConfig(Section):
     manifest: str = Field(description="SHA-256 of the manifest it was trained on")
     image_size: tuple[int, int] = Field(description="(height, width) in pixels to which images are resized")
     seed: int = Field(ge=0, description="seed of the inference noise")
-    threshold: float = Field(description="images whose score reaches it are anomalous; calibrated on validation images")
+    threshold: float = Field(description="images whose raw score reaches it are anomalous; set by normal images")
     model: Annotated[SerializeAsAny[ModelConfig], BeforeValidator(_of_its_kind)]
     # The only default: versions that were registered without a scale stay readable.
     scale: ScoreScale | None = Field(default=None, description="normal images behind the threshold; null: not kept")
@@ -63,7 +63,9 @@ class Prediction(NamedTuple):
     """The verdict of a detector on B images; all tensors are on the CPU."""
 
     image_score: Tensor
-    """(B,), float64, in [0, 1]; higher is more anomalous. Most kinds take the mean of the map's highest pixels."""
+    """(B,), float64, in [0, 1]; higher is more anomalous. `Detector.threshold` parts it: 0.5 for every kind, as
+    `ScoreScale.reported` describes; raw, for most kinds the mean of the map's highest pixels, for a model without a
+    scale."""
     anomaly_map: Tensor
     """(B, H, W), float32, in [0, 1], at the size of the model's input."""
     mask_logits: Tensor
@@ -75,6 +77,9 @@ class Prediction(NamedTuple):
     member_logits: Tensor | None = None
     """(B, M, H, W), float32: the maps of the members of an ensemble, in the order of `Detector.members`; None in a
     runtime other than torch, and where there are no members."""
+    normals_above: Tensor | None = None
+    """(B,), float64, in [0, 1]: the share of the normal images of the calibration that score higher; None for a model
+    without a scale."""
 
 
 class LargePrediction(NamedTuple):
@@ -187,6 +192,11 @@ class Detector:
             engine=self._engines.get(self._own_mode),
         )
 
+    @property
+    def threshold(self) -> float:
+        """Images whose reported score reaches it are anomalous: 0.5 on the scale that all kinds share."""
+        return self.config.threshold if self.config.scale is None else MIDDLE
+
     def predict(self, images: Images, *, mode: str | None = None, batch_size: int = 16) -> Prediction:
         """Score images and mark their anomalous pixels.
 
@@ -207,6 +217,7 @@ class Detector:
             raise ValueError("no images to predict; pass a tensor, or a list of paths or PIL images, that is not empty")
         made = [part.reconstruction for part in parts if part.reconstruction is not None]
         members = [part.member_logits for part in parts if part.member_logits is not None]
+        above = [part.normals_above for part in parts if part.normals_above is not None]
         return Prediction(
             torch.cat([part.image_score for part in parts]),
             torch.cat([part.anomaly_map for part in parts]),
@@ -214,6 +225,7 @@ class Detector:
             torch.cat(made) if made else None,
             torch.cat([part.is_anomalous for part in parts]),
             torch.cat(members) if members else None,
+            torch.cat(above) if above else None,
         )
 
     def predict_large(self, image: str | Path | Image.Image, *, overlap: int, batch_size: int = 16) -> LargePrediction:
@@ -239,7 +251,7 @@ class Detector:
             scores.append(prediction.image_score)
         tile_scores = torch.cat(scores).reshape(mosaic.shape)
         score = float(tile_scores.max())
-        return LargePrediction(score, torch.sigmoid(mosaic.whole()), tile_scores, score >= self.config.threshold)
+        return LargePrediction(score, torch.sigmoid(mosaic.whole()), tile_scores, score >= self.threshold)
 
     def calibrate(self, images: Tensor, *, batch_size: int = 16) -> None:
         """Calibrate the model on normal images that it was not trained on.
@@ -307,10 +319,18 @@ class Detector:
         with torch.inference_mode(not self._model.needs_gradient):
             output = self._run(images, mode)
         self._check(output, images)
-        score, logits = image_score(output, self.config.model.top_k_fraction), output.mask_logits
+        raw, logits = image_score(output, self.config.model.top_k_fraction), output.mask_logits
         made = None if output.reconstruction is None else output.reconstruction.contiguous()
-        is_anomalous = score >= self.config.threshold
-        return Prediction(score, torch.sigmoid(logits), logits, made, is_anomalous, output.member_logits)
+        threshold, scale = self.config.threshold, self.config.scale
+        return Prediction(
+            raw if scale is None else scale.reported(raw, threshold),
+            torch.sigmoid(logits),
+            logits,
+            made,
+            raw >= threshold,
+            output.member_logits,
+            None if scale is None else scale.normals_above(raw),
+        )
 
     def _run(self, images: Tensor, mode: str) -> Output:
         if mode not in self._engines:

@@ -149,7 +149,8 @@ def _say(config: ScoringConfig, outcome: Outcome) -> dict[str, Any]:
     if outcome.masks:
         pro = pro_curve(sweep_pixels(outcome.maps, outcome.masks), config.fpr_limit, CURVE_POINTS)
     return {
-        "threshold": outcome.detector.config.threshold,
+        # A version that was registered before scores had one scale has the threshold of its raw scores alone.
+        "threshold": getattr(outcome.detector, "threshold", outcome.detector.config.threshold),
         "scores": outcome.scores.tolist(),
         "pro": [axis.tolist() for axis in pro],
     }

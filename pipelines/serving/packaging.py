@@ -46,6 +46,7 @@ SIGNATURE = ModelSignature(
             ColSpec(DataType.double, "score"),
             ColSpec(DataType.long, "label"),
             ColSpec(DataType.double, "threshold"),
+            ColSpec(DataType.double, "normals_above", required=False),
             ColSpec(DataType.double, "latency_ms"),
             ColSpec(DataType.string, "anomaly_map", required=False),
         ]

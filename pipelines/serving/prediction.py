@@ -21,6 +21,7 @@ from pipelines.serving.packaging import load_served
 from stages.files import atomic_file
 
 HEAT, OVERLAY = "cividis", "autumn"
+ANSWERS = ["score", "label", "threshold", "normals_above", "latency_ms"]
 STRENGTH = 0.85
 """Opacity of the overlay where the anomaly is sure."""
 
@@ -34,7 +35,8 @@ def predict_folder(model: str, folder: Path, out: Path) -> pd.DataFrame:
         out: Folder for predictions.csv, and for heat/ and overlay/ with one PNG per image at its relative path.
 
     Returns:
-        One row per file with the columns path, score, label, threshold, latency_ms, error.
+        One row per file with the columns path, score, label, threshold, normals_above, latency_ms, error. A version
+        that was registered before scores had a common scale leaves normals_above empty.
 
     Raises:
         ValueError: If the model cannot be fetched, or the folder holds no file.
@@ -47,7 +49,7 @@ def predict_folder(model: str, folder: Path, out: Path) -> pd.DataFrame:
     except (MlflowException, OSError) as error:
         raise ValueError(f"{model}: cannot be fetched: {' '.join(str(error).split())}") from None
     rows = list(_rows(served, files, folder, out))
-    table = pd.DataFrame(rows, columns=["path", "score", "label", "threshold", "latency_ms", "error"])
+    table = pd.DataFrame(rows, columns=["path", *ANSWERS, "error"])
     with atomic_file(out / "predictions.csv") as draft:
         table.to_csv(draft, index=False)
     return table
@@ -71,7 +73,7 @@ def _rows(served: Any, files: list[Path], folder: Path, out: Path) -> Iterator[d
         _write_picture(out / "overlay" / f"{name}.png", _overlay(photograph, enlarged))
         yield {
             "path": name.as_posix(),
-            **answer[["score", "label", "threshold", "latency_ms"]].to_dict(),
+            **answer.reindex(ANSWERS).to_dict(),
             "error": None,
         }
 

@@ -8,7 +8,8 @@ integers from 0 to 255, shape (H, W) or (H, W, 3). Parameter `anomaly_map` asks 
 
 score: in [0, 1]; higher is more anomalous.
 label: 1 = anomalous, the score reaches the threshold; 0 = normal.
-threshold: calibrated on validation images.
+threshold: 0.5 for every model; for one that was trained before scores had a common scale, that of its own scores.
+normals_above: share of the normal images of the calibration that score higher; null where they are not kept.
 latency_ms: time from the bytes of the image to its score; in a batch, the image's share.
 anomaly_map: base64 of an 8-bit PNG at the size of the model's input, 255 = anomalous; null unless asked for.
 """
@@ -69,7 +70,8 @@ class ServedDetector(PythonModel):
             {
                 "score": prediction.image_score.numpy(),
                 "label": prediction.is_anomalous.numpy().astype(np.int64),
-                "threshold": self.detector.config.threshold,
+                "threshold": self.detector.threshold,
+                "normals_above": np.nan if prediction.normals_above is None else prediction.normals_above.numpy(),
                 "latency_ms": elapsed_ms / len(images),
                 "anomaly_map": [_png(map_.numpy()) if with_map else None for map_ in prediction.anomaly_map],
             }

@@ -17,7 +17,7 @@ def heat_map(anomaly_map: NDArray[np.floating], threshold: float) -> NDArray[np.
 
     Args:
         anomaly_map: Anomaly map in [0, 1], shape (H, W).
-        threshold: Threshold of the image score.
+        threshold: Threshold of the raw image score.
 
     Returns:
         Colours in [0, 1], shape (H, W, 3).
@@ -30,7 +30,7 @@ def heat_layer(anomaly_map: NDArray[np.floating], threshold: float) -> NDArray[n
 
     Args:
         anomaly_map: Anomaly map in [0, 1], shape (H, W).
-        threshold: Threshold of the image score, which is a mean of pixels: a pixel below 3/4 of it is not coloured.
+        threshold: Threshold of the raw image score, which is a mean of pixels: a pixel below 3/4 of it is not coloured.
 
     Returns:
         Colour and opacity in [0, 1], shape (H, W, 4).
@@ -49,7 +49,7 @@ def overlay(
     Args:
         photograph: Photograph in [0, 1], shape (H, W, 3).
         anomaly_map: Anomaly map in [0, 1], shape (H, W).
-        threshold: Threshold of the image score.
+        threshold: Threshold of the raw image score.
 
     Returns:
         Picture in [0, 1], shape (H, W, 3).

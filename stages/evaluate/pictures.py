@@ -47,11 +47,12 @@ class Gallery:
         rows: Table with columns path, label; one row per test image, in the order of the predictions.
         threshold: Threshold of the image score.
         count: Largest number of images of each kind.
+        map_threshold: Threshold of the raw image score, which scales the colours of the maps.
     """
 
-    def __init__(self, rows: pd.DataFrame, threshold: float, count: int) -> None:
-        self.threshold = threshold
-        self._rows, self._count = rows, count
+    def __init__(self, rows: pd.DataFrame, threshold: float, count: int, *, map_threshold: float) -> None:
+        self.map_threshold = map_threshold
+        self._rows, self._threshold, self._count = rows, threshold, count
         self._scores: list[float] = []
         self._kept: dict[int, tuple[NDArray[np.float32] | None, NDArray[np.float32]]] = {}
 
@@ -60,7 +61,7 @@ class Gallery:
         first = len(self._scores)
         self._scores += prediction.image_score.tolist()
         seen = self._rows.iloc[: len(self._scores)].assign(score=self._scores)
-        chosen = pd.concat(choose(seen, self.threshold, self._count).values()).index
+        chosen = pd.concat(choose(seen, self._threshold, self._count).values()).index
         new = range(first, len(self._scores))
         made = prediction.reconstruction
         fresh = {
@@ -93,7 +94,7 @@ def draw_overview(path: Path, gallery: Gallery, rows: pd.DataFrame, images: Path
         reconstruction, anomaly_map = gallery[index]
         outline = read_mask(images / row["mask"], None) if isinstance(row["mask"], str) else None
         verdict = "anomalous" if row["is_anomalous"] else "normal"
-        _draw_line(line, photograph, reconstruction, anomaly_map, gallery.threshold, outline)
+        _draw_line(line, photograph, reconstruction, anomaly_map, gallery.map_threshold, outline)
         line[0].set_title(f"{Path(row['path']).stem} ({row['defect']})", fontsize=8, loc="left")
         if reconstruction is not None:
             line[1].set_title("reconstruction", fontsize=8, loc="left")

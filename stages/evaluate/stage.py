@@ -91,7 +91,7 @@ def evaluate(evaluation: EvaluationConfig, *, paths: CategoryPaths) -> None:
         raise ValueError(f"{paths.manifest}: no image in split `test`; there is nothing to evaluate on")
 
     truth = read_truth(rows, paths)
-    gallery = Gallery(rows, detector.config.threshold, evaluation.pictures)
+    gallery = Gallery(rows, detector.threshold, evaluation.pictures, map_threshold=detector.config.threshold)
     members = MemberFigures(detector, truth)
     with atomic_folder(paths.report) as page, atomic_folder(paths.maps) as draft:
         write_scripts(page)
@@ -106,7 +106,7 @@ def evaluate(evaluation: EvaluationConfig, *, paths: CategoryPaths) -> None:
     write_test_scores(paths.scores, table)
     with atomic_folder(paths.pictures) as draft:
         shown = table.assign(mask=rows["mask"])
-        for name, chosen in choose(shown, detector.config.threshold, evaluation.pictures).items():
+        for name, chosen in choose(shown, detector.threshold, evaluation.pictures).items():
             draw_overview(draft / f"{name}.png", gallery, chosen, paths.images)
     write_metrics(paths.metrics, figures)
     write_json(paths.figures, compared(figures))
@@ -142,7 +142,7 @@ def _score(
             draw_answers(page, start, 0, made, prediction.anomaly_map.numpy(), detector.config.threshold)
     score = np.concatenate(scores)
     table = rows[["path", "sha256", "label", "defect"]]
-    return table.assign(score=score, is_anomalous=score >= detector.config.threshold)
+    return table.assign(score=score, is_anomalous=score >= detector.threshold)
 
 
 def _marked(detector: Detector, truth: Truth, members: MemberFigures, file: Path) -> Marked | None:
@@ -176,9 +176,10 @@ def _figures(config: FiguresConfig, detector: Detector, table: pd.DataFrame, mar
         figures |= pixel_figures(config, marked.prefix, marked.maps, marked.masks, marked.counts)
         if marked.prefix:
             figures |= absent("", "no anomalous test image has a mask; see the synthetic_ figures")
-    threshold, scale, test_normal = detector.config.threshold, detector.config.scale, int((labels == 0).sum())
-    figures |= threshold_figures(labels, scores, threshold)
-    figures |= promise_figures(None if scale is None else scale.normal_scores, threshold, test_normal)
+    scale, test_normal = detector.config.scale, int((labels == 0).sum())
+    figures |= threshold_figures(labels, scores, detector.threshold)
+    normal_scores = None if scale is None else scale.normal_scores
+    figures |= promise_figures(normal_scores, detector.config.threshold, test_normal)
     marked_count = 0 if marked is None else sum(mask.any() for mask in marked.masks)
     return figures | {
         "test_normal": test_normal,

@@ -265,8 +265,25 @@ def test_the_normal_scores_behind_the_threshold_are_kept_and_a_version_without_t
     old = {name: value for name, value in json.loads(file.read_text()).items() if name != "scale"}
     file.write_text(json.dumps(old))
 
-    assert Detector.load(tmp_path).config.scale is None
-    assert_equal(Detector.load(tmp_path).predict(images), kept.predict(images))
+    raw = Detector.load(tmp_path)
+    assert (raw.config.scale, raw.threshold, raw.predict(images).normals_above) == (None, 0.25, None)
+    assert torch.equal(raw.predict(images).is_anomalous, kept.predict(images).is_anomalous)
+
+
+def test_scores_are_reported_on_a_scale_whose_threshold_is_one_half(detector, images):
+    raw = detector.predict(images).image_score
+    lowest, highest = float(raw.min()), float(raw.max())
+
+    kept = detector.calibrated(highest, [lowest, lowest, highest])
+    prediction = kept.predict(images, batch_size=2)
+
+    assert kept.threshold == 0.5
+    assert torch.equal(prediction.image_score.argsort(), raw.argsort())
+    assert prediction.image_score[raw.argmax()] == 0.5
+    assert prediction.image_score[raw.argmin()] == pytest.approx(0.25)
+    assert torch.equal(prediction.is_anomalous, prediction.image_score >= 0.5)
+    assert prediction.normals_above[raw.argmin()] == pytest.approx(1 / 3)
+    assert prediction.normals_above[raw.argmax()] == 0
 
 
 def test_another_mode_may_be_asked_for(detector, images):
@@ -422,7 +439,7 @@ def test_a_large_image_is_scored_tile_by_tile(detector, tmp_path):
     torch.testing.assert_close(large.anomaly_map[:8, :8], corner.anomaly_map[0, :8, :8], atol=1e-5, rtol=0)
     assert float(large.tile_scores[0, 0]) == pytest.approx(float(corner.image_score), abs=1e-6)
     assert large.image_score == float(large.tile_scores.max())
-    assert large.is_anomalous == (large.image_score >= detector.config.threshold)
+    assert large.is_anomalous == (large.image_score >= detector.threshold)
 
 
 def test_an_image_of_one_tile_is_predicted_as_it_is(detector):

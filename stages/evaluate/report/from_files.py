@@ -28,11 +28,12 @@ def review_category(paths: CategoryPaths, fpr_limit: float) -> None:
     rows = read_manifest(paths.manifest).query("split == 'test'").reset_index(drop=True)
     table = read_test_scores(paths.scores)
     config = json.loads((paths.model / "model.json").read_text(encoding="utf-8"))
+    figures = read_metrics(paths.metrics).content
     answer = Answer(
         title="the model",
-        threshold=config["threshold"],
+        threshold=float(figures["threshold"] or 0),
         scores=table["score"].to_numpy(),
-        figures=read_metrics(paths.metrics).content,
+        figures=figures,
         curves={name: _read_curve(file) for name, file in (("roc", paths.roc), ("pr", paths.pr), ("pro", paths.pro))},
         histogram=_read_histogram(paths.histogram, table["score"].max()),
         lineage=_lineage(paths, config),
@@ -74,7 +75,7 @@ def _lineage(paths: CategoryPaths, config: dict[str, Any]) -> dict[str, str]:
         "weights, SHA-256": file_digest(paths.model / "model.safetensors"),
         "image size": " x ".join(map(str, config["image_size"])) + " px",
         "detector": config["model"]["kind"],
-        "threshold": repr(config["threshold"]),
+        "threshold of raw scores": repr(config["threshold"]),
         "seed": str(config["seed"]),
         "commit and settings": f"diffusionad explain --dataset {paths.dataset} --category {paths.category} VERSION",
     }

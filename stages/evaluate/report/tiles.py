@@ -55,7 +55,7 @@ def draw_answers(
         model: M, 0 or 1: a page may show two models.
         reconstructions: Reconstructions in [0, 1], shape (N, 3, H, W); None where the model makes none.
         anomaly_maps: Anomaly maps in [0, 1], shape (N, H, W).
-        threshold: Threshold of the image score; it scales the colours.
+        threshold: Threshold of the raw image score; it scales the colours.
     """
     for place, anomaly_map in enumerate(anomaly_maps):
         stem = f"{first + place:05}-{model}"
