@@ -15,8 +15,9 @@ MIDDLE = 0.5
 BELOW = MIDDLE - 2**-25
 """The largest float32 below the threshold: a score below it stays below it in every format."""
 
-SMALLEST_UNIT = 1e-3
-"""In log-odds: normal images that all score alike would make a unit of 0."""
+SMALLEST_UNIT = 0.01
+"""In log-odds. Normal images that all score alike would make a unit of 0, and rounding errors of the networks, which
+depend on the batch, would be seen in the score."""
 
 EXTREME = 1e-300
 """Threshold and median are held this far from 0, and a rounding step from 1, where log-odds are infinite."""
