@@ -197,7 +197,7 @@ def _log_files(client: MlflowClient, run_id: str, result: CategoryResult) -> Non
         client.log_artifacts(run_id, str(paths.pictures), "pictures")
     if paths.page.is_file() and paths.report.is_dir():
         log_page(client, run_id, paths.page, paths.report, "report")
-    for name, figure in draw_curves(paths, result.metrics.get("threshold") or 0.5):
+    for name, figure in draw_curves(paths, result.metrics.get("threshold")):
         client.log_figure(run_id, figure, f"curves/{name}.png")
     with save_served(paths) as served:
         client.log_artifacts(run_id, str(served), "model")

@@ -9,7 +9,7 @@ import pandas as pd
 
 from diffusionad.data.manifest import manifest_digest, read_manifest, read_metadata
 from diffusionad.evaluation.curves import Curve, Histogram
-from stages.common.schemas import read_metrics, read_test_scores
+from stages.common.schemas import AGAIN, read_metrics, read_test_scores
 from stages.evaluate.report.page import write_page
 from stages.evaluate.report.review import Answer, Review, Sheet
 from stages.evaluate.report.tiles import has_reconstructions
@@ -28,12 +28,15 @@ def review_category(paths: CategoryPaths, fpr_limit: float) -> None:
     rows = read_manifest(paths.manifest).query("split == 'test'").reset_index(drop=True)
     table = read_test_scores(paths.scores)
     config = json.loads((paths.model / "model.json").read_text(encoding="utf-8"))
-    figures = read_metrics(paths.metrics).content
+    metrics = read_metrics(paths.metrics)
+    threshold = metrics.numbers.get("threshold")
+    if threshold is None:
+        raise ValueError(f"{paths.metrics}: no figure `threshold`; {AGAIN}")
     answer = Answer(
         title="the model",
-        threshold=float(figures["threshold"] or 0),
+        threshold=threshold,
         scores=table["score"].to_numpy(),
-        figures=figures,
+        figures=metrics.content,
         curves={name: _read_curve(file) for name, file in (("roc", paths.roc), ("pr", paths.pr), ("pro", paths.pro))},
         histogram=_read_histogram(paths.histogram, table["score"].max()),
         lineage=_lineage(paths, config),
