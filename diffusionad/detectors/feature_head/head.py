@@ -116,8 +116,6 @@ class Head(Judge):
                 if not isinstance(layer, nn.LeakyReLU):
                     layer.reset_parameters()  # type: ignore[operator]  # both kinds of layers have it
             self.layers.train()
-            # Drawn once; each step takes a part of it, for random numbers cost as much as the layers.
-            noise = config.noise_deviation * torch.randn(16 * config.positions_per_step, len(mean), device=device)
             optimiser = torch.optim.AdamW(
                 self.layers.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
             )
@@ -126,17 +124,17 @@ class Head(Judge):
                     for group in optimiser.param_groups:
                         group["lr"] = config.learning_rate * (1 + math.cos(math.pi * step / config.steps)) / 2
                     optimiser.zero_grad(set_to_none=True)
-                    self._loss(sample, noise).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+                    self._loss(sample).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
                     optimiser.step()
         self.layers.eval()
 
-    def _loss(self, sample: Sample, noise: Tensor) -> Tensor:
+    def _loss(self, sample: Sample) -> Tensor:
         """Cross-entropy of normal positions, of the same with noise, and of the hardest synthetic ones."""
         config, half = self.config, self.config.positions_per_step // 2
         drawn = [sample.normal.draw(config.positions_per_step), sample.inside.draw(half), sample.outside.draw(half)]
         normal, inside, outside = ((rows - self.mean) / self.deviation for rows in drawn)
-        start = int(torch.randint(len(noise) - len(normal) + 1, ()))
-        parts = [normal, normal + noise[start : start + len(normal)], inside, outside]
+        # Fresh noise in every step: a head learns a fixed set of noises by heart.
+        parts = [normal, normal + config.noise_deviation * torch.randn_like(normal), inside, outside]
         logits = self.layers(torch.cat(parts))[:, 0]
         of_normal, of_noisy, of_inside, of_outside = logits.split([len(part) for part in parts])
         synthetic = torch.cat([F.softplus(-of_inside), F.softplus(of_outside)])
