@@ -85,7 +85,7 @@ def test_a_fault_is_a_line_that_names_its_place(params, values, line):
     ],
 )
 def test_a_fault_in_the_settings_of_a_detector_is_a_line_that_names_their_file(params, values, line):
-    file = params()
+    file = params(**{"categories__elpv-mono__detector": "diffusionad"})
     set_values(detector_file("diffusionad", file), **values)
 
     (found,) = faults(file)
@@ -95,7 +95,7 @@ def test_a_fault_in_the_settings_of_a_detector_is_a_line_that_names_their_file(p
 
 
 def test_a_detector_without_settings_is_a_line_that_names_their_file(params):
-    file = params()
+    file = params(**{"categories__elpv-mono__detector": "diffusionad"})
     missing = detector_file("diffusionad", file)
     missing.unlink()
 
