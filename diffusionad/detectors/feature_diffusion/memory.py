@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from diffusionad.detectors.shared.frozen import Cache, Features, Judge, stride_of, take
+from diffusionad.detectors.shared.residual import whitening_of
 from diffusionad.networks.coreset import farthest
 from diffusionad.networks.efficientnet import LEVELS
 from diffusionad.section import Section
@@ -147,10 +148,7 @@ class Memory(Judge):
         self.unit.copy_(nearest.values.sqrt().median().clamp(min=1e-6))
         if self.config.residual == "whitened":
             residual = patches[known] - self.bank[nearest.indices]
-            values, vectors = torch.linalg.eigh(residual.T @ residual / len(residual))
-            # Directions in which hardly anything varies are not blown up.
-            scale = (values.clamp(min=0) + 0.1 * values.mean()).clamp(min=1e-12).rsqrt()
-            self.whitening.copy_(vectors * scale)
+            self.whitening.copy_(whitening_of(residual))
 
     def without(self, left_out: Tensor, _generator: torch.Generator) -> "Memory":
         """The same memory without the patches of some images."""
