@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from diffusionad.section import Section
+from stages.earlier import upgraded
 
 S = TypeVar("S", bound=Section)
 
@@ -58,7 +59,7 @@ def read_section(kind: type[S], name: str, path: Path = PARAMS) -> S:
             known = ", ".join(map(str, section)) if isinstance(section, dict) else "nothing"
             raise ValueError(f"{path}: no `{key}`{f' in `{above}`' if above else ''}; it holds {known}")
         section = section[key]
-    return _validated(kind, section, path, name)
+    return _validated(kind, upgraded(section, name, path), path, name)
 
 
 def read_settings(kind: type[S], path: Path, given: Mapping[str, str]) -> S:

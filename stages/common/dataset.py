@@ -19,6 +19,7 @@ Layout = Literal[
     "magnetic_tile",
     "visa",
     "voc",
+    "yolo",
 ]
 """What a layout may be called; the modules that read them are apart, in stages.download.layouts."""
 

@@ -21,6 +21,12 @@ class ContractConfig(Section):
     anomalous_share: tuple[float, float] = Field(
         description="lowest and highest share of anomalous test images; a warning outside"
     )
+    max_mask_area: float = Field(
+        gt=0, le=1, description="largest share of the image that a mask marks in the median; a warning beyond"
+    )
+    max_same_masks: float = Field(
+        gt=0, le=1, description="largest share of masks that are one and the same; a warning beyond"
+    )
     max_brightness_drift: float = Field(
         ge=0, le=1, description="largest change of the mean grey value of normal images since the data accepted last"
     )
@@ -73,6 +79,9 @@ def _label_rules() -> list[Rule]:
         Rule("images", "label 1 for any other defect", _in("label", [1], Column("defect") != "good")),
         Rule("images", "normal images only to train and validate on", _in("label", [0], trains)),
         _none("mask_trouble", "a mask of the image's size for each anomalous image, and none for a normal one"),
+        _none("stated_size", "the size that the data set states"),
+        _none("scaled", "a photograph of the size that its annotation states; its mask was scaled alike", "warning"),
+        _none("mask_copy", "a mask that is not the photograph itself", "warning"),
         Rule("masks", "an image for each mask", expectations().ExpectColumnValuesToNotBeNull(column="image")),
     ]
 
@@ -95,6 +104,20 @@ def _figure_rules(config: ContractConfig) -> list[Rule]:
         _figure("a normal test image", "test_normal", 1, None, "warning"),
         _figure("an anomalous test image", "test_anomalous", 1, None, "warning"),
         _figure(f"{low:.0%} to {high:.0%} of the test images anomalous", "anomalous_share", low, high, "warning"),
+        _figure(
+            f"masks that mark at most {config.max_mask_area:.0%} of the image in the median; are they inverted?",
+            "median_mask_area",
+            None,
+            config.max_mask_area,
+            "warning",
+        ),
+        _figure(
+            f"at most {config.max_same_masks:.0%} of the masks the same; is it the outline of the part?",
+            "same_masks",
+            None,
+            config.max_same_masks,
+            "warning",
+        ),
         _figure(
             f"a mean brightness within {config.max_brightness_drift:g} of the data accepted last",
             "brightness_drift",

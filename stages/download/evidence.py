@@ -3,7 +3,8 @@
 A column that describes a problem holds its text, or nothing where there is no problem.
 """
 
-from collections import defaultdict
+import statistics
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from posixpath import splitext
 from typing import Any, NamedTuple
@@ -11,7 +12,11 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from stages.download.facts import ImageFacts, MaskFacts
+from stages.download.frames import frame_of
 from stages.download.layouts.listing import Item
+
+FEW_MASKS = 3
+"""Of fewer masks, two that are the same say nothing."""
 
 
 class DataEvidence(NamedTuple):
@@ -59,7 +64,9 @@ def collect(
     frame["namesake"] = _again(frame["path"].map(_stem), pd.Series("", frame.index), frame["path"])
     frame["lookalike"] = pd.Series([lookalikes.get(item.path) for item in items], dtype=object)
     mask_frame = pd.DataFrame({"path": list(orphans), "image": None}, columns=["path", "image"], dtype=object)
-    return DataEvidence(_plain(frame), mask_frame, pd.DataFrame([_figures(name, frame, accepted)]))
+    marked = [masks[item.mask] for item in items if item.mask and not masks[item.mask].fault]
+    figures = _figures(name, frame, accepted) | _mask_figures(marked)
+    return DataEvidence(_plain(frame), mask_frame, pd.DataFrame([figures]))
 
 
 def _image_row(
@@ -78,8 +85,39 @@ def _image_row(
         "sha256": fact.sha256 or None,
         "stated_sha256": digests.get(item.path),
         "fault": fact.fault,
+        "stated_size": _stated_size(item, fact),
+        "scaled": _scaled(item, fact),
+        "mask_copy": _mask_copy(item, fact, masks),
         "mask_trouble": _mask_trouble(item, fact, masks, digests, any_mask=any_mask),
     }
+
+
+def _stated_size(item: Item, fact: ImageFacts) -> str | None:
+    """Why the size that the data set states is not that of an image without shapes; those with are drawn in a frame."""
+    if fact.fault or item.stated is None or item.outline:
+        return None
+    try:
+        frame_of(fact, item.stated, ())
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _scaled(item: Item, fact: ImageFacts) -> str | None:
+    """What a photograph with shapes was scaled from."""
+    if fact.fault or item.stated is None or not item.outline:
+        return None
+    try:
+        frame = frame_of(fact, item.stated, item.outline)
+    except ValueError:
+        return None  # told as a fault of the mask
+    height, width = frame.size
+    return f"scaled from {width} x {height} to {fact.width} x {fact.height} px" if frame.is_scaled else None
+
+
+def _mask_copy(item: Item, fact: ImageFacts, masks: Mapping[str, MaskFacts]) -> str | None:
+    is_copy = item.mask is not None and fact.sha256 and masks[item.mask].sha256 == fact.sha256
+    return f"{item.mask} has the bytes of the photograph" if is_copy else None
 
 
 def _mask_trouble(
@@ -151,6 +189,16 @@ def _figures(name: str, frame: pd.DataFrame, accepted: pd.DataFrame | None) -> d
         "anomalous_share": counts["test_anomalous"] / tested if tested else None,
         "brightness_drift": abs(_brightness(frame) - _brightness(accepted)) if accepted is not None else 0.0,
         "size_drift": abs(_side(frame) / _side(accepted) - 1) if accepted is not None else 0.0,
+    }
+
+
+def _mask_figures(masks: Sequence[MaskFacts]) -> dict[str, Any]:
+    """The share that a mask marks in the median, and the share of masks that are one and the same."""
+    digests = Counter(mask.sha256 for mask in masks)
+    few = len(masks) < FEW_MASKS
+    return {
+        "median_mask_area": statistics.median(mask.area for mask in masks) if masks else None,
+        "same_masks": None if few else digests.most_common(1)[0][1] / len(masks),
     }
 
 

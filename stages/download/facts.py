@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageFile
 
-from diffusionad.data.decode import load, open_image, to_grey, to_rgb, upright_size
+from diffusionad.data.decode import load, open_image, orientation, to_grey, to_rgb, upright_size
 from diffusionad.data.masks import to_mask
 from stages.download.fingerprint import SIDE, fingerprint, thumbnail
 
@@ -29,6 +29,8 @@ class ImageFacts(NamedTuple):
     """Mean grey value in [0, 1]; None where the pixels were not decoded."""
     fingerprint: str | None = None
     """Perceptual hash (`stages.download.fingerprint`); None where the pixels were not decoded."""
+    orientation: int = 1
+    """EXIF orientation; 1 if the pixels are stored upright."""
     fault: str | None = None
     """Why the file cannot be used, without its name."""
 
@@ -52,7 +54,8 @@ def image_facts(data: bytes) -> ImageFacts:
     """Describe an image file, given its bytes, by its header, and check that it is whole; no pixel is decoded."""
     try:
         image = open_image(data, "")
-        facts = ImageFacts(hashlib.sha256(data).hexdigest(), *upright_size(image), mode=image.mode)
+        turn = orientation(image)
+        facts = ImageFacts(hashlib.sha256(data).hexdigest(), *upright_size(image), image.mode, orientation=turn)
         _check_whole(data, image)
     except ValueError as error:
         return ImageFacts(fault=_bare(error))

@@ -46,6 +46,7 @@ class DownloadConfig(Section):
         ge=0,
         description="limit of all decoded images together; of further images only the header is read",
     )
+    line_width_px: float = Field(gt=0, description="width of defects that are annotated as lines, px of the photograph")
     near_duplicate_bits: int = Field(
         ge=0, le=64, description="fingerprints that differ in at most so many of their 255 bits show the same picture"
     )
@@ -76,11 +77,14 @@ def download(
     root = find_root(config.fetch, dataset, paths.category, mirror, cache)
     listing = layouts.find(dataset.layout, root, paths.category)
     with atomic_folder(paths.images) as draft:
-        found = survey(listing, draft, config.max_megapixels_decoded)
+        found = survey(listing, draft, config.max_megapixels_decoded, config.line_width_px)
         near = lookalikes(found.images, config.near_duplicate_bits)
         items, dropped = _split(config, listing, found, near)
         frame = _manifest(items, found, paths)
-        summary = _summary(dataset, frame, listing.left_out | dropped)
+        left_out = {reason: len(images) for reason, images in listing.left_out.items()} | dropped
+        for reason, count in left_out.items():
+            log.warning("left out: %d images, %s", count, reason)
+        summary = _summary(dataset, frame, left_out)
         _check(config, items, found, listing, near, summary, paths)
         remove_rest(draft, (path for item in items for path in (item.path, item.mask)))
     with atomic_file(paths.manifest) as file:
@@ -134,12 +138,12 @@ def _check(
 def _manifest(items: list[Item], found: Survey, paths: CategoryPaths) -> pd.DataFrame:
     rows = [
         {
-            **{name: value for name, value in item._asdict().items() if name != "outline"},
-            **{name: value for name, value in found.images[item.path]._asdict().items() if name != "fault"},
+            **{name: value for name, value in item._asdict().items() if name not in ("outline", "parts", "stated")},
+            **{name: value for name, value in facts.items() if name not in ("fault", "orientation")},
             "category": paths.category,
             "dataset": paths.dataset,
         }
-        for item in items
+        for item, facts in ((item, found.images[item.path]._asdict()) for item in items)
     ]
     return pd.DataFrame(rows)
 

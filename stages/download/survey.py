@@ -7,13 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 from diffusionad.data.decode import read_bytes
+from diffusionad.data.images import read_mask
 from stages.download.facts import ImageFacts, MaskFacts, image_facts, mask_facts, pixel_facts
 from stages.download.fingerprint import near_pairs
+from stages.download.frames import draw, frame_of
 from stages.download.layouts.listing import Item, Listing
-from stages.download.layouts.outlines import draw_outlines
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -26,7 +29,7 @@ class Survey(NamedTuple):
     masks: dict[str, MaskFacts]
 
 
-def survey(listing: Listing, folder: Path, max_megapixels: float) -> Survey:
+def survey(listing: Listing, folder: Path, max_megapixels: float, line_width: float) -> Survey:
     """Copy the images and masks of a listing into a folder, draw masks given as outlines, and describe all files.
 
     Args:
@@ -34,6 +37,7 @@ def survey(listing: Listing, folder: Path, max_megapixels: float) -> Survey:
         folder: The target folder.
         max_megapixels: Limit of the images, taken together, whose pixels are decoded too, which takes twenty times as
             long as reading the header; beyond it, a hash of the path decides which images are decoded.
+        line_width: Width of defects that are given as lines, px.
 
     Raises:
         OSError: If the disk is full.
@@ -44,12 +48,15 @@ def survey(listing: Listing, folder: Path, max_megapixels: float) -> Survey:
     chosen = _choose(images, max_megapixels)
     looks = _each("decode images", lambda path: pixel_facts(images[path], read_bytes(folder / path)), chosen)
     images |= zip(chosen, looks, strict=True)
-    drawn = [item for item in listing.items if item.outline and item.mask and not images[item.path].fault]
-    for item in drawn:
-        _draw(item, images[item.path], folder)
-    homes = {item.mask: folder if item.outline else listing.home for item in listing.items if item.mask}
-    facts = _each("take masks", lambda mask: _take(homes[mask], folder, mask, mask_facts, MaskFacts), list(homes))
-    return Survey(images, dict(zip(homes, facts, strict=True)))
+    drawn = [item for item in listing.items if (item.outline or item.parts) and item.mask]
+    troubles = _each("draw masks", lambda item: _draw(item, images[item.path], listing.home, folder, line_width), drawn)
+    undrawn = {str(item.mask): trouble for item, trouble in zip(drawn, troubles, strict=True) if trouble}
+    homes = {item.mask: listing.home for item in listing.items if item.mask}
+    homes |= {item.mask: folder for item in drawn if item.mask}
+    names = [name for name in homes if name not in undrawn]
+    facts = _each("take masks", lambda mask: _take(homes[mask], folder, mask, mask_facts, MaskFacts), names)
+    masks = {name: MaskFacts(fault=trouble) for name, trouble in undrawn.items()}
+    return Survey(images, masks | dict(zip(names, facts, strict=True)))
 
 
 def lookalikes(images: Mapping[str, ImageFacts], max_bits: int) -> list[tuple[str, str, int]]:
@@ -97,10 +104,22 @@ def _choose(images: Mapping[str, ImageFacts], max_megapixels: float) -> list[str
     return chosen
 
 
-def _draw(item: Item, fact: ImageFacts, folder: Path) -> None:
+def _draw(item: Item, fact: ImageFacts, home: Path, folder: Path, line_width: float) -> str | None:
+    """Draw the mask of an image, or join it from its parts; return why that is not possible."""
+    try:
+        if item.parts:
+            mask = np.any([read_mask(home / part, None) for part in item.parts], axis=0)
+        elif fact.fault:
+            return "not drawn, since its image cannot be read"
+        else:
+            frame = frame_of(fact, item.stated, item.outline)
+            mask = draw(item.outline, frame, (fact.height, fact.width), line_width)
+    except ValueError as error:
+        return str(error).removeprefix(f"{home}/")
     target = folder / str(item.mask)
     target.parent.mkdir(parents=True, exist_ok=True)
-    draw_outlines(item.outline, (fact.height, fact.width)).save(target, format="PNG")
+    Image.fromarray(mask).convert("L").save(target, format="PNG")
+    return None
 
 
 def _each(title: str, look: Callable[[T], R], things: Sequence[T]) -> list[R]:

@@ -73,7 +73,8 @@ def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
 def _zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
     with zipfile.ZipFile(archive) as packed:
         for member in packed.infolist():
-            if member.is_dir() or _is_junk(member.filename):
+            # PowerShell 5 ends the entry of a folder in a backslash.
+            if member.is_dir() or member.filename.endswith("\\") or _is_junk(member.filename):
                 continue
             if member.flag_bits & 1:
                 raise ValueError(f"{archive}: {member.filename} is locked by a password; unpack it by hand")
@@ -104,4 +105,5 @@ def _safe(archive: Path, name: str) -> PurePosixPath:
 
 
 def _is_junk(name: str) -> bool:
-    return name.startswith("__MACOSX/") or PurePosixPath(name).name.startswith("._")
+    parts = PurePosixPath(name.replace("\\", "/")).parts
+    return "__MACOSX" in parts or any(part.startswith("._") for part in parts)

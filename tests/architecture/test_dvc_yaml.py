@@ -20,6 +20,7 @@ PLUMBING = {
     "stages",
     "stages.command",
     "stages.common.schemas",
+    "stages.earlier",
     "stages.files",
     "stages.params",
     "stages.paths",

@@ -17,8 +17,10 @@ from stages.download.layouts import (
     table,
     visa,
     voc,
+    yolo,
 )
-from stages.download.layouts.listing import Listing, folder_names
+from stages.download.layouts.listing import LEFT_BEHIND, Listing, folder_names, is_picture, walk
+from stages.download.layouts.names import is_normal, split_of
 
 FINDERS: dict[Layout, Callable[[Path, str], Listing]] = {
     "anomalib_folder": anomalib_folder.find,
@@ -33,20 +35,27 @@ FINDERS: dict[Layout, Callable[[Path, str], Listing]] = {
     "magnetic_tile": magnetic_tile.find,
     "visa": visa.find,
     "voc": voc.find,
+    "yolo": yolo.find,
 }
 
 MAX_WRAPPERS = 2
 """Largest number of wrapping folders: archives put a data set into one, or into two."""
 
-CATEGORY_MARKS = ("train", "Train", "good", "normal")
-"""A folder that holds one of these is a category itself: stepping into it would accept a misspelt name."""
+REST: dict[Layout, str] = {
+    "coco": "not listed in an annotation file",
+    "csv": "not named by the table",
+    "elpv": "not named by the table",
+    "visa": "not named by the table",
+}
+"""Why a photograph is left out that nothing of the layout accounts for."""
+ELSEWHERE = "outside of the folders of the layout"
 
 CHECKSUMS = "MANIFEST.sha256"
 """File at the root of a data set with lines `digest  path`, as sha256sum writes them."""
 
 
 def find(layout: Layout, root: Path, category: str) -> Listing:
-    """List the images of a category of a data set, as downloaded.
+    """List the images of a category of a data set, as downloaded; pictures left over are left out for a reason.
 
     Args:
         layout: How the data set is laid out.
@@ -58,7 +67,8 @@ def find(layout: Layout, root: Path, category: str) -> Listing:
     """
     refusal: ValueError | None = None
     for depth in range(MAX_WRAPPERS + 1):
-        if depth and any((root / name).is_dir() for name in CATEGORY_MARKS):
+        # A folder of a category itself: stepping into it would accept a misspelt name.
+        if depth and any(split_of(name) == "train" or is_normal(name) for name in folder_names(root)):
             break
         try:
             listing = FINDERS[layout](root, category)
@@ -67,11 +77,25 @@ def find(layout: Layout, root: Path, category: str) -> Listing:
         else:
             if not listing.items:
                 raise ValueError(f"{listing.home}: no image of category `{category}`")
-            return listing._replace(digests={**_checksums(root, listing.home), **listing.digests})
+            left_out = listing.left_out | _unaccounted(layout, listing)
+            digests = {**_checksums(root, listing.home), **listing.digests}
+            return listing._replace(digests=digests, left_out=left_out)
         if len(inner := folder_names(root)) != 1:
             break
         root /= inner[0]
     raise refusal or ValueError(f"{root}: no category `{category}`")
+
+
+def _unaccounted(layout: Layout, listing: Listing) -> dict[str, tuple[str, ...]]:
+    """The pictures below a category that are neither used nor left out for another reason, by reason."""
+    known = {name for item in listing.items for name in (item.path, item.mask, *item.parts)}
+    known |= {*listing.orphans, *listing.seen, *(name for names in listing.left_out.values() for name in names)}
+    found: dict[str, list[str]] = {}
+    for path, junk in walk(listing.home):
+        name = path.relative_to(listing.home).as_posix()
+        if is_picture(path) and name not in known:
+            found.setdefault(LEFT_BEHIND if junk else REST.get(layout, ELSEWHERE), []).append(name)
+    return {reason: tuple(sorted(names)) for reason, names in sorted(found.items())}
 
 
 def _checksums(root: Path, home: Path) -> dict[str, str]:

@@ -6,6 +6,7 @@ Wieler and Hahn, 2007. The textures are generated, and a mask is an ellipse arou
 from pathlib import Path
 
 from stages.download.layouts.listing import Item, Listing, by_path, category_folder, files_below
+from stages.download.layouts.records import refuse_leftovers
 
 SPLITS = {"Train": "train", "Test": "test"}
 LABELS = "Label"
@@ -19,20 +20,28 @@ def find(root: Path, category: str) -> Listing:
     Raises:
         ValueError: If `root` holds no such class, or Labels.txt cannot be read.
     """
-    home = category_folder(root, category, "Train")
-    items, left_out, orphans = [], 0, []
+    home = category_folder(root, category, "train")
+    items, left_out, orphans, seen = [], [], [], []
     for folder in SPLITS:
         part = home / folder
         masks = {path.name for path in files_below(part / LABELS) if path.suffix.lower() == ".png"}
         labels = _read_labels(part / LABELS / "Labels.txt", masks)
         images = [path for path in files_below(part) if path.parent == part]
         found = [_item(folder, path, labels) for path in images]
-        left_out += sum(item.label for item in found if item.split == "train")
+        left_out += [item.path for item in found if item.split == "train" and item.label]
+        seen += [f"{folder}/{LABELS}/{name}" for name in masks]
+        _check_rows(part / LABELS / "Labels.txt", labels, {path.stem for path in images}, masks)
         items += [item for item in found if item.split != "train" or item.label == 0]
         owners = {f"{path.stem}_label.png".lower() for path in images}
         orphans += sorted(f"{folder}/{LABELS}/{name}" for name in masks if name.lower() not in owners)
-    dropped = {LEFT_OUT: left_out} if left_out else {}
-    return Listing(home, tuple(sorted(items, key=by_path)), dropped, tuple(orphans))
+    dropped = {LEFT_OUT: tuple(left_out)} if left_out else {}
+    return Listing(home, tuple(sorted(items, key=by_path)), dropped, tuple(orphans), seen=frozenset(seen))
+
+
+def _check_rows(table: Path, labels: dict[str, str], stems: set[str], masks: set[str]) -> None:
+    if table.is_file():
+        lost = [f"{stem} with {mask}" for stem, mask in labels.items() if stem not in stems or mask not in masks]
+        refuse_leftovers(table, "lines of images or labels that are not there", lost)
 
 
 def _read_labels(table: Path, masks: set[str]) -> dict[str, str]:

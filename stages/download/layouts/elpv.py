@@ -31,8 +31,9 @@ def find(root: Path, category: str) -> Listing:
         raise ValueError(f"{table}: no category `{category}`; it holds {', '.join(kinds)}")
     mine = [(path, probability) for path, probability, kind in cells if kind == category]
     items = [_item(path, CERTAIN[p]) for path, p in mine if p in CERTAIN]
-    left_out = {"uncertain (probability 1/3 or 2/3)": len(mine) - len(items)}
-    return Listing(root, tuple(sorted(items, key=by_path)), left_out)
+    left_out = {"uncertain (probability 1/3 or 2/3)": tuple(path for path, p in mine if p not in CERTAIN)}
+    others = frozenset(path for path, _, kind in cells if kind != category)
+    return Listing(root, tuple(sorted(items, key=by_path)), left_out, seen=others)
 
 
 def _parse(table: Path, number: int, line: str) -> tuple[str, float, str]:

@@ -33,8 +33,10 @@ def find(root: Path, category: str) -> Listing:
     images = [path for path in direct if not path.stem.endswith(LABEL)]
     items = [_item(root, path, masks.pop((path.parent, path.stem), None)) for path in images]
     orphans = tuple(path.relative_to(root).as_posix() for path in masks.values())
-    left_out = {"in a folder inside an item": len(stray)} if stray else {}
-    return Listing(root, tuple(sorted(items, key=by_path)), left_out, orphans)
+    names = tuple(path.relative_to(root).as_posix() for path in stray)
+    left_out = {"in a folder inside an item": names} if stray else {}
+    seen = frozenset(path.relative_to(root).as_posix() for path in direct if path.stem.endswith(LABEL))
+    return Listing(root, tuple(sorted(items, key=by_path)), left_out, orphans, seen=seen)
 
 
 def _item(root: Path, path: Path, mask: Path | None) -> Item:

@@ -1,19 +1,32 @@
 """Labelme annotations, as BSData has them: images, and a .json of the same stem for each one with a defect.
 
-BSData: Schlagenhauf et al., Data in Brief 2021; data/*.png and label/*.json. CC BY 4.0. It shows a few places on
-one spindle repeatedly; a place is one object, named by the file name without the time.
+X-AnyLabeling writes the same. BSData: Schlagenhauf et al., Data in Brief 2021; data/*.png and label/*.json. CC BY 4.0.
+It shows a few places on one spindle repeatedly; a place is one object, named by the file name without the time.
 """
 
-import json
+import base64
+import binascii
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from stages.download.layouts import folder
-from stages.download.layouts.listing import Item, Listing, Polygon, annotated_folder, by_path, files_below
+from stages.download.layouts.listing import Item, Listing, annotated_folder, by_path, files_below, is_picture
+from stages.download.layouts.outlines import Line, Polygon, Shape, Stamp, checked, circle
+from stages.download.layouts.records import read_json, records, stated_size
 
 TIME = re.compile(r"^\d+_\d{12}_")
 """Part of the name of a BSData image, before the place on the spindle."""
+DIAGONAL, LEAST_CORNERS = 2, 3
+
+
+class Annotation(NamedTuple):
+    """What one file says."""
+
+    shapes: tuple[tuple[str, Shape], ...] = ()
+    """Labels and shapes."""
+    stated: tuple[int, int] | None = None
+    """(height, width) of the photograph, px."""
 
 
 def find(root: Path, category: str) -> Listing:
@@ -30,9 +43,9 @@ def find(root: Path, category: str) -> Listing:
     home = annotated_folder(root, category, ".json")
     files = files_below(home)
     tables = [path for path in files if path.suffix.lower() == ".json"]
-    images = [path for path in files if path.suffix.lower() in (".png", ".jpg", ".jpeg", ".bmp")]
+    images = [path for path in files if is_picture(path)]
     owned = _owned(images, tables)
-    items = [_item(home, path, _read(owned[path]) if path in owned else []) for path in images]
+    items = [_item(home, path, _read(owned[path]) if path in owned else Annotation()) for path in images]
     orphans = set(tables) - set(owned.values())
     names = tuple(sorted(path.relative_to(home).as_posix() for path in orphans))
     return Listing(home, tuple(sorted(items, key=by_path)), {}, names)
@@ -55,26 +68,55 @@ def _owned(images: list[Path], tables: list[Path]) -> dict[Path, Path]:
     return owned
 
 
-def _read(path: Path) -> list[tuple[str, Polygon]]:
+def _read(path: Path) -> Annotation:
+    table = read_json(path)
+    if not isinstance(table, dict) or "shapes" not in table:
+        raise ValueError(f"{path}: not a labelme annotation: expected the key `shapes`, got {str(table)[:60]}")
+    shapes = []
+    for number, record in enumerate(records(path, table, "shapes"), 1):
+        try:
+            shapes.append((str(record["label"]), _shape(record)))
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
+            raise ValueError(f"{path}: shape {number} ({record.get('label')}) cannot be read: {error!r}") from None
+    return Annotation(tuple(shapes), stated_size(table.get("imageHeight"), table.get("imageWidth")))
+
+
+def _shape(record: dict[str, Any]) -> Shape:
+    kind = record.get("shape_type") or "polygon"
+    if kind in ("point", "points"):
+        raise ValueError(f"a {kind} marks no area; draw what it marks as a polygon, a circle or a line")
+    if kind in ("line", "linestrip"):
+        return Line(checked(record["points"], 2))
+    if kind == "circle":
+        centre, rim = checked(record["points"], 2)
+        return _with_area(circle(centre, rim))
+    if kind == "mask":
+        ((left, top), *_) = checked(record["points"], 1)
+        return Stamp(round(left), round(top), _decoded(record["mask"]))
+    if kind == "rectangle" and len(record["points"]) == DIAGONAL:
+        (left, top), (right, bottom) = checked(record["points"], DIAGONAL)
+        return _with_area(Polygon(((left, top), (right, top), (right, bottom), (left, bottom))))
+    if kind in ("polygon", "rectangle", "rotation"):
+        return _with_area(Polygon(checked(record["points"], LEAST_CORNERS)))
+    raise ValueError(f"expected a polygon, a rectangle, a circle, a line or a mask, got a shape of type {kind!r}")
+
+
+def _with_area(polygon: Polygon) -> Polygon:
+    xs, ys = zip(*polygon.corners, strict=True)
+    if min(xs) == max(xs) or min(ys) == max(ys):
+        raise ValueError("its corners lie on one line and mark no area")
+    return polygon
+
+
+def _decoded(text: str) -> bytes:
     try:
-        shapes = json.loads(path.read_text(encoding="utf-8"))["shapes"]
-        return [(str(shape["label"]), _polygon(shape)) for shape in shapes]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: not a labelme annotation of polygons and rectangles: {error!r}") from None
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"its mask is no base64: {error}") from None
 
 
-def _polygon(shape: dict[str, Any]) -> Polygon:
-    points = tuple((float(x), float(y)) for x, y in shape["points"])
-    if shape.get("shape_type") == "rectangle":
-        (left, top), (right, bottom) = points
-        return ((left, top), (right, top), (right, bottom), (left, bottom))
-    if len(points) < 3:  # noqa: PLR2004  # corners of a triangle
-        raise ValueError(f"a shape of {len(points)} points has no area")
-    return points
-
-
-def _item(home: Path, path: Path, shapes: list[tuple[str, Polygon]]) -> Item:
-    name = path.relative_to(home).as_posix()
+def _item(home: Path, path: Path, annotation: Annotation) -> Item:
+    name, shapes = path.relative_to(home).as_posix(), annotation.shapes
     return Item(
         path=name,
         split=None,
@@ -82,7 +124,8 @@ def _item(home: Path, path: Path, shapes: list[tuple[str, Polygon]]) -> Item:
         defect="+".join(sorted({label.lower() for label, _ in shapes})) or "good",
         mask=f"masks/{path.relative_to(home).with_suffix('').as_posix()}.png" if shapes else None,
         group=_place(path.stem),
-        outline=tuple(polygon for _, polygon in shapes),
+        outline=tuple(shape for _, shape in shapes),
+        stated=annotation.stated,
     )
 
 

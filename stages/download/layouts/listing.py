@@ -1,18 +1,37 @@
 """The listing of a data set: what names and tables tell, before any image is read."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-JUNK = frozenset({"thumbs.db", "desktop.ini"})
-"""Files that file managers leave behind."""
+from stages.download.layouts.outlines import Shape
+
+JUNK = frozenset(
+    {
+        "thumbs.db",
+        "desktop.ini",
+        "@eadir",
+        "#recycle",
+        "$recycle.bin",
+        "__macosx",
+        "system volume information",
+        "lost+found",
+    }
+)
+"""Files and folders that file managers and storage systems leave behind, in small letters; hidden ones count too."""
+
+LEFT_BEHIND = "hidden, or left behind by a file manager or a notebook"
+"""Reason for which a picture is left out."""
+
+PICTURES = frozenset(
+    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm", ".pnm"}
+)
+"""Endings of the formats that are read, in small letters."""
 
 WHOLE = "all"
 """Name of the category for an export that is not divided into categories."""
-
-Polygon = tuple[tuple[float, float], ...]
-"""Corners (x, y) in pixels from the top left."""
 
 
 class Item(NamedTuple):
@@ -29,8 +48,12 @@ class Item(NamedTuple):
     """Path of the mask; None if there is none."""
     group: str
     """The physical object; the path of the image if the data set does not tell."""
-    outline: tuple[Polygon, ...] = ()
-    """Outlines of the defects, if the data set gives them: then the file `mask` is still to be drawn from them."""
+    outline: tuple[Shape, ...] = ()
+    """Shapes of the defects, if the data set gives them: then the file `mask` is still to be drawn from them."""
+    parts: tuple[str, ...] = ()
+    """Masks that the file `mask` is still to be joined from, if the data set has several for an image."""
+    stated: tuple[int, int] | None = None
+    """(height, width) of the photograph in pixels, if the data set states it; `outline` is in this frame."""
 
 
 class Listing(NamedTuple):
@@ -40,43 +63,82 @@ class Listing(NamedTuple):
     """The folder that holds the category."""
     items: tuple[Item, ...]
     """Sorted by path."""
-    left_out: dict[str, int]
-    """Number of images left out, by reason."""
+    left_out: dict[str, tuple[str, ...]]
+    """Paths of the images left out, by reason."""
     orphans: tuple[str, ...] = ()
     """Masks without an image, relative to `home`."""
     digests: Mapping[str, str] = MappingProxyType({})
     """SHA-256 of images and masks that the data set states, by path."""
+    seen: frozenset[str] = frozenset()
+    """Pictures that are no photographs of the category: masks that may be unused, images of other categories."""
+
+
+def is_junk(name: str) -> bool:
+    """Whether a file or a folder of this name is hidden or was left behind by a file manager."""
+    return name.startswith(".") or name.lower() in JUNK
+
+
+def is_picture(path: Path) -> bool:
+    """Whether the ending is that of a format that is read."""
+    return path.suffix.lower() in PICTURES
 
 
 def files_below(folder: Path) -> list[Path]:
-    """List the files below a folder, sorted; hidden files and those of file managers are skipped.
+    """List the files below a folder, sorted; what is junk by any part of its path is skipped.
 
-    Every other file counts, whatever its ending: a stray text file among images is a fault to report, not to hide.
+    Links to folders are followed. Every other file counts, whatever its ending: a stray text file among images is a
+    fault to report, not to hide; so is a link that leads nowhere.
     """
-    found = (path for path in folder.rglob("*") if path.is_file())
-    return sorted(path for path in found if not path.name.startswith(".") and path.name.lower() not in JUNK)
+    return sorted(path for path, junk in walk(folder) if not junk)
+
+
+def walk(folder: Path) -> Iterator[tuple[Path, bool]]:
+    """Walk through the files below a folder in any order, each with whether it is junk by a part of its path."""
+    yield from _walk(folder, frozenset(), junk=False) if folder.is_dir() else ()
+
+
+def _walk(folder: Path, above: frozenset[str], *, junk: bool) -> Iterator[tuple[Path, bool]]:
+    real = os.path.realpath(folder)
+    if real in above:  # a link to a folder that it lies in
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            is_left_behind = junk or is_junk(entry.name)
+            if entry.is_dir():
+                yield from _walk(Path(entry.path), above | {real}, junk=is_left_behind)
+            elif entry.is_file() or entry.is_symlink():
+                yield Path(entry.path), is_left_behind
 
 
 def folder_names(folder: Path) -> list[str]:
-    """List the names of the folders in a folder, sorted, without hidden ones; none if the folder does not exist."""
+    """List the names of the folders in a folder, sorted, without junk; none if the folder does not exist."""
     if not folder.is_dir():
         return []
-    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not is_junk(path.name))
 
 
 def category_folder(root: Path, category: str, landmark: str) -> Path:
-    """Return `root/category`, or `root` itself if that holds `landmark` and has no folder of the category.
+    """Return `root/category`, or `root` itself if that holds the folder `landmark` and has no folder of the category.
+
+    Args:
+        root: The folder of the data set.
+        category: Name of the category.
+        landmark: Name of a folder that each category has, in any case.
 
     Raises:
         ValueError: If neither exists; the message names the categories that do.
     """
-    if (root / category / landmark).exists():
+    if _has(root / category, landmark):
         return root / category
-    if (root / landmark).exists() and not (root / category).exists():
+    if _has(root, landmark) and not (root / category).exists():
         return root
-    known = [name for name in folder_names(root) if (root / name / landmark).exists()]
+    known = [name for name in folder_names(root) if _has(root / name, landmark)]
     hint = f"; it holds {', '.join(known)}" if known else ""
     raise ValueError(f"{root}: no category `{category}` (expected {category}/{landmark}){hint}")
+
+
+def _has(folder: Path, landmark: str) -> bool:
+    return any(name.lower() == landmark for name in folder_names(folder))
 
 
 def annotated_folder(root: Path, category: str, ending: str) -> Path:
@@ -101,4 +163,4 @@ def by_path(item: Item) -> str:
 
 
 def _holds(folder: Path, ending: str) -> bool:
-    return any(path.suffix.lower() == ending for path in folder.rglob("*") if not path.name.startswith("."))
+    return any(path.suffix.lower() == ending for path, junk in walk(folder) if not junk)

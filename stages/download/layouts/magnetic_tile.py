@@ -35,10 +35,12 @@ def find(root: Path, category: str) -> Listing:
     masks = {path.with_suffix("") for path in files if path.suffix.lower() == ".png"}
     items = [_item(root, path, has_mask=path.with_suffix("") in masks) for path in images]
     kept = [item for item in items if item.mask is None or read_mask(root / item.mask, None).any()]
-    left_out = {"anomalous, but its mask is empty": len(items) - len(kept)} if len(kept) < len(items) else {}
+    dropped = tuple(item.path for item in items if item not in kept)
+    left_out = {"anomalous, but its mask is empty": dropped} if dropped else {}
     owners = {path.with_suffix("") for path in images}
     orphans = tuple(sorted(f"{stem.relative_to(root).as_posix()}.png" for stem in masks - owners))
-    return Listing(root, _grouped(tuple(sorted(kept, key=by_path))), left_out, orphans)
+    seen = frozenset(path.relative_to(root).as_posix() for path in files if path.suffix.lower() == ".png")
+    return Listing(root, _grouped(tuple(sorted(kept, key=by_path))), left_out, orphans, seen=seen)
 
 
 def _item(root: Path, path: Path, *, has_mask: bool) -> Item:

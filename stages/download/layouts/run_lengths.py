@@ -5,14 +5,13 @@ group is the character of code 48 plus its value, plus 32 if another group follo
 difference to the length two places before.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
-from stages.download.layouts.listing import Polygon
+from stages.download.layouts.outlines import Runs
 
 
-def run_outlines(coded: dict[str, Any]) -> list[Polygon]:
-    """Return the runs of the object as vertical lines, one pixel wide, which `draw_outlines` draws exactly.
+def read_runs(coded: dict[str, Any]) -> Runs:
+    """Read a mask.
 
     Args:
         coded: `size` as (height, width), and `counts`, a list or compressed text.
@@ -21,25 +20,11 @@ def run_outlines(coded: dict[str, Any]) -> list[Polygon]:
         ValueError: If the runs do not fill the image, or the text breaks off.
         KeyError, TypeError: If `coded` has another form.
     """
-    height, width = coded["size"]
-    counts = _decompressed(coded["counts"]) if isinstance(coded["counts"], str) else list(coded["counts"])
-    if sum(counts) != height * width or min(counts) < 0:
+    height, width = map(int, coded["size"])
+    counts = _decompressed(coded["counts"]) if isinstance(coded["counts"], str) else list(map(int, coded["counts"]))
+    if not counts or sum(counts) != height * width or min(counts) < 0:
         raise ValueError(f"runs of {sum(counts)} pixels for an image of {width} x {height}")
-    return _lines(counts, height)
-
-
-def _lines(counts: Sequence[int], height: int) -> list[Polygon]:
-    lines: list[Polygon] = []
-    end = 0
-    for number, count in enumerate(counts):
-        start, end = end, end + count
-        # A run continues in the next column.
-        while number % 2 and start < end:
-            column, row = divmod(start, height)
-            last = min(row + end - start, height) - 1
-            lines.append(((column, row), (column, last)))
-            start += last - row + 1
-    return lines
+    return Runs((height, width), tuple(counts))
 
 
 def _decompressed(text: str) -> list[int]:

@@ -4,10 +4,11 @@ Its columns are path, label, mask, split, defect, group and sha256, of which onl
 required. Tables of anomalib's Tabular data (image_path, label_index, mask_path, split) are read too.
 """
 
-import csv
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from stages.download.layouts.listing import Item, Listing, by_path
+from stages.download.layouts.names import ANOMALOUS, NORMAL, split_of
+from stages.download.layouts.tables import path_in, read_table
 
 NAMES = {
     "path": ("path", "image_path", "image", "filename"),
@@ -19,9 +20,8 @@ NAMES = {
     "sha256": ("sha256",),
 }
 """Accepted names of each column, in order of preference."""
-NORMAL = ("0", "normal", "normal_test", "good", "ok", "false")
-ANOMALOUS = ("1", "abnormal", "anomalous", "anomaly", "defect", "defective", "ng", "bad", "true")
-SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test", "": None}
+NORMAL_LABELS = NORMAL | {"0", "normal_test", "false"}
+ANOMALOUS_LABELS = ANOMALOUS | {"1", "true"}
 
 
 def find(root: Path, category: str) -> Listing:
@@ -33,12 +33,11 @@ def find(root: Path, category: str) -> Listing:
         ValueError: If there is no table or more than one, a column is missing, or a row cannot be read.
     """
     table = _table(root, category)
-    with table.open(newline="", encoding="utf-8-sig") as lines:
-        reader = csv.DictReader(lines)
-        columns = _columns(table, tuple(reader.fieldnames or ()))
-        rows = [{ours: (row[theirs] or "").strip() for ours, theirs in columns.items()} for row in reader]
-    items = [_item(table, line, row) for line, row in enumerate(rows, 2)]
-    digests = {i.path: row["sha256"].lower() for i, row in zip(items, rows, strict=True) if row.get("sha256")}
+    header, lines = read_table(table)
+    columns = _columns(table, header)
+    rows = [(line, {ours: row[theirs] for ours, theirs in columns.items()}) for line, row in lines]
+    items = [_item(table, line, row) for line, row in rows]
+    digests = {i.path: row["sha256"].lower() for i, (_, row) in zip(items, rows, strict=True) if row.get("sha256")}
     return Listing(table.parent, tuple(sorted(items, key=by_path)), {}, digests=digests)
 
 
@@ -51,42 +50,34 @@ def _table(root: Path, category: str) -> Path:
     return tables[0]
 
 
-def _columns(table: Path, header: tuple[str, ...]) -> dict[str, str]:
+def _columns(table: Path, header: list[str]) -> dict[str, str]:
     found = {ours: next((name for name in names if name in header), None) for ours, names in NAMES.items()}
     columns = {ours: theirs for ours, theirs in found.items() if theirs is not None}
     if "path" not in columns or not columns.keys() & {"label", "split"}:
-        raise ValueError(f"{table}: expected the columns path, label and, if any, mask and split; got {list(header)}")
+        raise ValueError(f"{table}: expected the columns path, label and, if any, mask and split; got {header}")
     return columns
 
 
 def _item(table: Path, line: int, row: dict[str, str]) -> Item:
     place = f"{table}, line {line}"
-    split = row.get("split", "").lower()
-    if split not in SPLITS:
-        raise ValueError(f"{place}: expected split train, val or test, got {split!r}")
-    label = _label(place, row["label"].lower() if "label" in row else split.replace("train", "0").replace("test", "1"))
-    path = _inside(place, table.parent, row["path"])
+    name = row.get("split", "")
+    split = split_of(name)
+    if name and split is None:
+        raise ValueError(f"{place}: expected split train, val or test, got {name!r}")
+    label = _label(place, row["label"] if "label" in row else {"train": "0", "test": "1"}.get(split or "", name))
+    path = path_in(place, table.parent, row["path"])
     return Item(
         path=path,
-        split=SPLITS[split],
+        split=split,
         label=label,
         defect=row.get("defect") or ("anomaly" if label else "good"),
-        mask=_inside(place, table.parent, row["mask"]) if row.get("mask") else None,
+        mask=path_in(place, table.parent, row["mask"]) if row.get("mask") else None,
         group=row.get("group") or path,
     )
 
 
 def _label(place: str, text: str) -> int:
-    text = text.removesuffix(".0")  # a table that went through pandas with a gap
-    if text not in NORMAL + ANOMALOUS:
+    label = text.lower().replace(",", ".").removesuffix(".0")  # numbers that went through pandas or a German Excel
+    if label not in NORMAL_LABELS | ANOMALOUS_LABELS:
         raise ValueError(f"{place}: expected label 0 (normal) or 1 (anomalous), got {text!r}")
-    return int(text in ANOMALOUS)
-
-
-def _inside(place: str, home: Path, text: str) -> str:
-    path = PurePosixPath(text)
-    if path.is_absolute() and path.is_relative_to(home.absolute().as_posix()):
-        path = path.relative_to(home.absolute().as_posix())
-    if not text or path.is_absolute() or ".." in path.parts:
-        raise ValueError(f"{place}: expected a path below {home}, got {text!r}")
-    return path.as_posix()
+    return int(label in ANOMALOUS_LABELS)

@@ -18,6 +18,8 @@ CONTRACT = {
     "min_train": 8,
     "min_val": 1,
     "anomalous_share": [0.05, 0.95],
+    "max_mask_area": 0.5,
+    "max_same_masks": 0.5,
     "max_brightness_drift": 0.1,
     "max_size_drift": 0.5,
 }
@@ -27,6 +29,7 @@ DOWNLOAD = {
     "test_fraction": 0.25,
     "mirror": None,
     "max_megapixels_decoded": 100,
+    "line_width_px": 3,
     "near_duplicate_bits": 8,
     "fetch": FETCH,
     "contract": CONTRACT,

@@ -4,6 +4,7 @@ import pytest
 from stages.download.evidence import collect
 from stages.download.facts import ImageFacts, MaskFacts
 from stages.download.layouts.listing import Item
+from stages.download.layouts.outlines import Polygon
 
 FACT = ImageFacts("a" * 64, 40, 48, "L", 0.5, "0" * 64)
 MASK = MaskFacts("m" * 64, 40, 48, 0.1)
@@ -104,3 +105,46 @@ def test_without_accepted_data_nothing_drifts():
     found = evidence([good("a")]).figures.iloc[0]
 
     assert found["brightness_drift"] == found["size_drift"] == 0
+
+
+def figures(masks):
+    items = [bad(f"{i}.png", f"{i}_mask.png") for i in range(len(masks))]
+    facts = {f"{i}_mask.png": mask for i, mask in enumerate(masks)}
+    return evidence(items, masks=facts).figures.iloc[0]
+
+
+def test_the_median_mask_tells_whether_masks_are_inverted():
+    found = figures([MASK._replace(sha256=f"{i}", area=area) for i, area in enumerate((0.96, 0.97, 0.02))])
+
+    assert found["median_mask_area"] == 0.96
+
+
+def test_masks_that_are_one_and_the_same_are_counted_if_there_are_a_few():
+    assert figures([MASK, MASK, MASK._replace(sha256="n" * 64)])["same_masks"] == pytest.approx(2 / 3)
+    assert pd.isna(figures([MASK, MASK])["same_masks"])
+    assert pd.isna(evidence([good("a.png")]).figures.iloc[0]["median_mask_area"])
+
+
+def test_a_photograph_in_place_of_its_mask_is_told():
+    items = [bad(), bad("other.png", "other_mask.png")]
+    facts = {"bad.png": FACT._replace(sha256="p" * 64), "other.png": FACT}
+
+    found = evidence(items, facts, {"bad_mask.png": MASK._replace(sha256="p" * 64), "other_mask.png": MASK})
+
+    told = "bad_mask.png has the bytes of the photograph"
+    assert column(found, "mask_copy") == {"bad.png": told, "other.png": None}
+
+
+def test_the_size_that_is_stated_is_held_against_the_photograph():
+    """An image without shapes is only compared; a mask of one with shapes is scaled with it, which is told."""
+    shape = (Polygon(((1, 1), (9, 1), (9, 9))),)
+    items = [
+        good("same")._replace(stated=(40, 48)),
+        good("other")._replace(stated=(40, 50)),
+        bad("scaled")._replace(stated=(80, 96), outline=shape),
+    ]
+
+    found = evidence(items)
+
+    assert [bool(told) for told in column(found, "stated_size").values()] == [False, True, False]
+    assert column(found, "scaled")["scaled"] == "scaled from 96 x 80 to 48 x 40 px"

@@ -55,6 +55,20 @@ def test_what_macs_add_is_passed_over(tmp_path):
     assert content(tmp_path / "out") == {"a": b"1"}
 
 
+def test_folders_that_powershell_packs_are_folders(tmp_path):
+    files = {"nut\\": b"", "nut\\train\\": b"", "nut\\train\\a.png": b"1", "nut\\__MACOSX\\._b": b"2"}
+
+    unpack(write_zip(tmp_path / "x.zip", files), tmp_path / "out", **BOUNDS)
+
+    assert content(tmp_path / "out") == {"nut/train/a.png": b"1"}
+
+
+@pytest.mark.parametrize("name", ["..\\x.png", "\\x.png", "C:\\x.png", "a\\..\\..\\x.png"])
+def test_a_path_with_backslashes_that_leads_out_is_refused(tmp_path, name):
+    with pytest.raises(ValueError, match="leads out of the folder"):
+        unpack(write_zip(tmp_path / "x.zip", {name: b"1"}), tmp_path / "out", **BOUNDS)
+
+
 def test_a_link_inside_becomes_what_it_points_to(tmp_path):
     archive = write_tar(tmp_path / "x.tar", [link("a/c.txt", "b.txt"), link("d.txt", "a/b.txt", tarfile.LNKTYPE)])
 

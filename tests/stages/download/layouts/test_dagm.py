@@ -26,7 +26,7 @@ def test_dagm_is_read_as_downloaded(native, rows):
         ("Test/0002.PNG", "test", 1, "defect", "Test/Label/0002_label.PNG"),
         ("Train/0001.PNG", "train", 0, "good", None),
     ]
-    assert listing.left_out == {"anomalous, in the authors' training part": 1}
+    assert listing.left_out == {"anomalous, in the authors' training part": ("Train/0002.PNG",)}
     assert listing.orphans == ()
 
 

@@ -25,7 +25,7 @@ def test_elpv_is_read_as_packaged(package, rows):
         ("images/cell0001.png", None, 1, "defective", None),
         ("images/cell0002.png", None, 0, "good", None),
     ]
-    assert listing.left_out == {"uncertain (probability 1/3 or 2/3)": 1}
+    assert listing.left_out == {"uncertain (probability 1/3 or 2/3)": ("images/cell0003.png",)}
 
 
 def test_a_cell_that_was_photographed_twice_is_one_object(package):

@@ -28,7 +28,7 @@ def test_kolektorsdd_is_read_as_downloaded(native, rows):
 def test_an_item_inside_an_item_is_left_out_and_counted(native):
     paint(native / "kos01/kos08/Part0.jpg")
 
-    assert ksdd.find(native, "commutator").left_out == {"in a folder inside an item": 1}
+    assert ksdd.find(native, "commutator").left_out == {"in a folder inside an item": ("kos01/kos08/Part0.jpg",)}
 
 
 def test_a_part_without_a_label_is_refused(native):

@@ -24,7 +24,7 @@ def test_magnetic_tiles_are_read_as_downloaded(native, rows):
         ("MT_Free/Imgs/exp1_num_500.jpg", None, 0, "good", None),
         ("MT_Free/Imgs/exp2_num_16.jpg", None, 0, "good", None),
     ]
-    assert listing.left_out == {"anomalous, but its mask is empty": 1}
+    assert listing.left_out == {"anomalous, but its mask is empty": ("MT_Uneven/Imgs/exp1_num_2000.jpg",)}
 
 
 def test_exposures_of_one_tile_are_one_object(native):

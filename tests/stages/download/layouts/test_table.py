@@ -87,3 +87,45 @@ def test_one_table_is_expected(tmp_path):
     write(tmp_path, OURS, "nut/b.csv")
     with pytest.raises(ValueError, match=r"found a\.csv, b\.csv"):
         table.find(tmp_path, "nut")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "mark"), [("utf-8", ""), ("utf-8-sig", ""), ("utf-16", ""), ("utf-16-be", "\ufeff"), ("cp1252", "")]
+)
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_the_dialects_of_spreadsheets_are_read(tmp_path, rows, encoding, mark, delimiter):
+    """Names of columns in any case and with blanks, trailing cells, empty lines, and a comma for a point."""
+    label = "1,0" if delimiter != "," else "1.0"
+    lines = [["Path ", " LABEL", "Defect", ""], ["ü.png", "0", "", ""], ["b.png", label, "dént", ""], ["", "", "", ""]]
+    text = mark + "\r\n".join(map(delimiter.join, lines)) + "\r\n\r\n"
+    (tmp_path / "nut.csv").write_bytes(text.encode(encoding))
+
+    assert rows(table.find(tmp_path, "nut")) == [
+        ("b.png", None, 1, "dént", None),
+        ("ü.png", None, 0, "good", None),
+    ]
+
+
+@pytest.mark.parametrize("path", ["img\\a.png", "C:\\photos\\nut\\img\\a.png", "\\\\server\\share\\img\\a.png"])
+def test_paths_of_windows_are_found(tmp_path, path):
+    (tmp_path / "img").mkdir()
+    (tmp_path / "img/a.png").write_bytes(b"")
+
+    assert table.find(write(tmp_path, f"path,label\n{path},0\n"), "nut").items[0].path == "img/a.png"
+
+
+def test_a_path_of_another_machine_that_is_not_here_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"line 2: expected a path below .*, got 'C:/photos/a\.png'"):
+        table.find(write(tmp_path, "path,label\nC:\\photos\\a.png,0\n"), "nut")
+
+
+@pytest.mark.parametrize(
+    ("word", "label"), [("i.O.", 0), ("OK", 0), ("pass", 0), ("n.i.O.", 1), ("NG", 1), ("fail", 1)]
+)
+def test_the_words_of_factories_are_labels(tmp_path, word, label):
+    assert table.find(write(tmp_path, f"path,label\na.png,{word}\n"), "nut").items[0].label == label
+
+
+def test_a_row_of_more_cells_than_names_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"line 2: 3 cells below 2 names; quote cells with commas"):
+        table.find(write(tmp_path, "path,label\na,b.png,0\n"), "nut")

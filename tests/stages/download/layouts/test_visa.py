@@ -48,7 +48,7 @@ def test_an_unknown_object_is_told_with_those_that_are(native):
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("candle,train,good,candle/a.JPG,", "line 2: expected split train, val or test, label normal or anomaly"),
+        ("candle,train,odd,candle/a.JPG,", "line 2: expected split train, val or test, label normal or anomaly"),
         ("candle,fit,normal,candle/a.JPG,", "line 2"),
         ("candle,train,normal,fryum/a.JPG,", "line 2"),
     ],

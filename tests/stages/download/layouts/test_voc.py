@@ -32,7 +32,7 @@ def test_an_export_is_read_as_it_is(native, rows):
         ("JPEGImages/b.jpg", None, 1, "dent", "masks/JPEGImages/b.png"),
         ("JPEGImages/c.jpg", None, 1, "crack", "SegmentationClass/c.png"),
     ]
-    assert listing.items[1].outline[0] == ((2, 1), (5, 1), (5, 8), (2, 8))
+    assert listing.items[1].outline[0].corners == ((2, 1), (6, 1), (6, 9), (2, 9))
     assert listing.items[2].outline == ()
     assert listing.orphans == ()
 
@@ -83,3 +83,35 @@ def test_a_misspelt_category_is_told_which_there_are(native):
 
     with pytest.raises(ValueError, match=r"no category `nutt` .*it holds all, .*nut"):
         voc.find(native.parent, "nutt")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (OBJECT.format(""), "an object without a name"),
+        ("<object><name>x</name></object>", "an object without its bndbox"),
+        (OBJECT.format("x").replace(">3<", ">nan<"), "marks no area"),
+        (OBJECT.format("x").replace(">3<", ">30<"), "marks no area"),
+        (OBJECT.format("x").replace(">3<", ">three<"), "could not convert"),
+    ],
+)
+def test_an_object_that_marks_nothing_is_refused(native, content, told):
+    (native / "Annotations/b.xml").write_text(f"<annotation>{content}</annotation>")
+
+    with pytest.raises(ValueError, match=rf"b\.xml: not an annotation of Pascal VOC: .*{told}"):
+        voc.find(native, "all")
+
+
+def test_the_size_that_an_annotation_states_is_kept_and_zero_states_none(native):
+    size = "<size><width>{}</width><height>{}</height></size>"
+    for name, sides in (("a", (48, 40)), ("b", (0, 0))):
+        content = OBJECT.format("x") if name == "b" else ""
+        (native / f"Annotations/{name}.xml").write_text(f"<annotation>{size.format(*sides)}{content}</annotation>")
+
+    assert [item.stated for item in voc.find(native, "all").items] == [(40, 48), None, None]
+
+
+def test_photographs_of_any_ending_that_is_read_are_listed(native):
+    paint(native / "JPEGImages/d.tif")
+
+    assert voc.find(native, "all").items[-1].path == "JPEGImages/d.tif"
