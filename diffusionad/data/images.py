@@ -1,13 +1,46 @@
 """Read image files as RGB arrays in [0, 1], and mask files as boolean arrays, at a given size."""
 
+import math
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from diffusionad.data.decode import load, open_image, read_bytes, to_rgb
+from diffusionad.data.decode import load, open_image, read_bytes, to_rgb, upright_size
 from diffusionad.data.masks import resize_mask, to_mask
+
+MAX_ENLARGEMENT = 16
+"""Largest factor by which inference enlarges a photograph to the model's input; with fewer pixels there is no picture
+of a part. Training has its own, stricter bound in the data contract."""
+
+MIN_SIDE_PX = 2
+"""A side of one pixel is refused whatever the size of the model's input."""
+
+
+def fit_photograph(image: Image.Image, size: tuple[int, int], name: str) -> NDArray[np.float32]:
+    """Decode a photograph that a model is to judge, the same way as those it was trained on.
+
+    Args:
+        image: The result of `open_image`, or any PIL image.
+        size: (height, width) of the model's input in pixels.
+        name: Name of the photograph, for errors.
+
+    Returns:
+        RGB, float32 in [0, 1], shape (*size, 3).
+
+    Raises:
+        ValueError: If the data are damaged, a deep image leaves its range, or a side is shorter than the larger of
+            MIN_SIDE_PX and the model's side over MAX_ENLARGEMENT.
+    """
+    height, width = upright_size(image)
+    least = tuple(max(MIN_SIDE_PX, math.ceil(side / MAX_ENLARGEMENT)) for side in size)
+    if height < least[0] or width < least[1]:
+        raise ValueError(
+            f"{name}: {width} x {height} px, too small to be judged; expected at least {least[1]} x {least[0]} px "
+            f"for a model of {size[1]} x {size[0]} px; send the photograph itself, not a thumbnail"
+        )
+    return resize_image(to_rgb(load(image, name), name), size)
 
 
 def read_image(path: Path, size: tuple[int, int] | None) -> NDArray[np.float32]:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from diffusionad.data.decode import load, to_rgb
-from diffusionad.data.images import read_image, resize_image
+from diffusionad.data.decode import open_image, read_bytes
+from diffusionad.data.images import fit_photograph, resize_image
 
 Images = Tensor | Sequence[str | Path | Image.Image]
 """Float tensor (B, 3, H, W) in [0, 1], or paths and PIL images of any size."""
@@ -51,20 +51,19 @@ def read(images: Sequence[str | Path | Image.Image], size: tuple[int, int]) -> T
     """Read paths and PIL images: (B, 3, *size), float32 in [0, 1].
 
     Raises:
-        ValueError: If an item is neither a path nor a PIL image, or cannot be read.
+        ValueError: If an item is neither a path nor a PIL image, or `fit_photograph` refuses it.
     """
     return torch.from_numpy(np.stack([_prepare(image, size) for image in images])).permute(0, 3, 1, 2)
 
 
 def _prepare(image: str | Path | Image.Image, size: tuple[int, int]) -> NDArray[np.float32]:
     if isinstance(image, Image.Image):
-        # Loaded like a file: turned upright by its EXIF tag.
-        return resize_image(to_rgb(load(image, "PIL image"), "PIL image"), size)
+        return fit_photograph(image, size, "PIL image")
     if not isinstance(image, (str, Path)):
         raise ValueError(  # noqa: TRY004  # as above
             f"expected paths or PIL images, got a {type(image).__name__}; arrays go in as one tensor (B, 3, H, W)"
         )
-    return read_image(Path(image), size)
+    return fit_photograph(open_image(read_bytes(Path(image)), str(image)), size, str(image))
 
 
 def _resized(images: Tensor, size: tuple[int, int]) -> Tensor:

@@ -1,10 +1,13 @@
+import io
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from diffusionad.data.images import read_image, read_mask, resize_image
+from diffusionad.data.decode import open_image
+from diffusionad.data.images import MAX_ENLARGEMENT, fit_photograph, read_image, read_mask, resize_image
 from toys.pictures import mark, paint
 
 SIZES = st.tuples(st.integers(1, 30), st.integers(1, 30))
@@ -16,6 +19,26 @@ def test_a_constant_image_stays_constant(old, new, value):
     image = np.full((*old, 3), value, np.float32)
 
     np.testing.assert_allclose(resize_image(image, new), np.full((*new, 3), value), atol=1e-5)
+
+
+@given(
+    st.tuples(st.integers(1, 80), st.integers(1, 80)),
+    st.tuples(st.integers(1, 300), st.integers(1, 300)),
+    st.booleans(),
+)
+@settings(max_examples=60)
+def test_a_photograph_is_judged_unless_a_side_is_a_speck_beside_the_input_of_the_model(old, new, turned):
+    """Of both sides, whichever way the camera was held."""
+    buffer, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6 if turned else 1
+    Image.new("RGB", old[::-1]).save(buffer, "PNG", exif=exif)
+    image, upright = open_image(buffer.getvalue(), "x"), old[::-1] if turned else old
+
+    if any(side == 1 or side * MAX_ENLARGEMENT < wanted for side, wanted in zip(upright, new, strict=True)):
+        with pytest.raises(ValueError, match=f"x: {upright[1]} x {upright[0]} px, too small to be judged"):
+            fit_photograph(image, new, "x")
+    else:
+        assert fit_photograph(image, new, "x").shape == (*new, 3)
 
 
 @given(SIZES, st.integers(1, 4), st.integers(1, 4))
