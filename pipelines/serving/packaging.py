@@ -43,12 +43,13 @@ SIGNATURE = ModelSignature(
     inputs=Schema([ColSpec(AnyType(), "image")]),  # type: ignore[no-untyped-call]  # mlflow types a part of itself
     outputs=Schema(
         [
-            ColSpec(DataType.double, "score"),
-            ColSpec(DataType.long, "label"),
+            ColSpec(DataType.double, "score", required=False),
+            ColSpec(DataType.long, "label", required=False),
             ColSpec(DataType.double, "threshold"),
             ColSpec(DataType.double, "normals_above", required=False),
-            ColSpec(DataType.double, "latency_ms"),
+            ColSpec(DataType.double, "latency_ms", required=False),
             ColSpec(DataType.string, "anomaly_map", required=False),
+            ColSpec(DataType.string, "error", required=False),
         ]
     ),
     params=ParamSchema([ParamSpec("anomaly_map", DataType.boolean, default=False)]),

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import mlflow.pyfunc
 import numpy as np
@@ -49,11 +50,21 @@ def served(repository, entry, tmp_path):
         encoded(),
         bytearray(encoded()),
         base64.b64encode(encoded()).decode(),
+        base64.urlsafe_b64encode(encoded()).decode(),
+        base64.b64encode(encoded()).decode().rstrip("="),
+        base64.encodebytes(encoded()).decode(),
+        base64.encodebytes(encoded()).decode().replace("\n", "\r\n  "),
+        "data:image/png;base64," + base64.b64encode(encoded()).decode(),
+        "DATA:image/png;name=a.png;BASE64," + quote(base64.b64encode(encoded()).decode()),
+        "data:;base64," + base64.urlsafe_b64encode(encoded()).decode().rstrip("="),
         ARRAY,
         ARRAY.astype(np.int64),
         ARRAY.tolist(),
     ],
-    ids=["bytes", "bytearray", "base64", "array", "wide array", "lists"],
+    ids=[
+        *("bytes", "bytearray", "base64", "url-safe", "unpadded", "in lines", "in indented lines"),
+        *("data URI", "data URI in percents", "url-safe data URI", "array", "wide array", "lists"),
+    ],
 )
 def test_an_image_may_come_in_any_of_these_forms(value):
     np.testing.assert_array_equal(np.asarray(decode(value, 0)), ARRAY)
@@ -66,6 +77,8 @@ def test_an_image_may_come_in_any_of_these_forms(value):
         (b"", "image 7: the file is empty"),
         ("not base64!", "image 7: text that is not base64"),
         (base64.b64encode(b"text").decode(), "image 7: not an image"),
+        ("data:image/png,%89PNG", "image 7: a data: URI without `;base64`"),
+        ("https://example.org/a.png", "image 7: text that is not base64"),
         (ARRAY / 255, "image 7: expected bytes, base64, or integers from 0 to 255"),
         (ARRAY.astype(np.int64) + 300, "image 7: expected bytes"),
         (ARRAY[..., :2], "image 7: expected bytes"),
@@ -99,6 +112,52 @@ def test_the_served_model_says_what_the_detector_says(served, entry):
     maps = [np.asarray(Image.open(io.BytesIO(base64.b64decode(text)))) / 255 for text in table["anomaly_map"]]
     np.testing.assert_allclose(maps, expected.anomaly_map.numpy(), atol=0.5 / 255 + 1e-6)
     assert model.predict(pd.DataFrame({"image": [encoded()]}))["anomaly_map"].isna().all()
+
+
+def test_a_text_of_the_url_safe_alphabet_means_the_same_as_its_standard_twin():
+    """The picture is one whose base64 has the two characters in which the alphabets differ."""
+    data = next(d for i in range(200) if {"+", "/"} <= set(base64.b64encode(d := encoded(ARRAY + i)).decode()))
+
+    twins = [np.asarray(decode(code(data).decode(), 0)) for code in (base64.b64encode, base64.urlsafe_b64encode)]
+
+    np.testing.assert_array_equal(*twins)
+
+
+def test_a_bad_image_in_a_batch_has_its_own_error_and_the_others_have_the_scores_they_have_alone(served, entry):
+    """The bad ones lie on both sides of a border between batches, and each is bad in another way."""
+    good = [file.read_bytes() for file in sorted((entry.paths.images / "test").rglob("*.png"))] * 2
+    deep = io.BytesIO()
+    Image.fromarray(np.full((40, 40), -1.0, np.float32)).save(deep, "TIFF")
+    bad = {
+        0: (b"no image", "image 0: not an image"),
+        15: (good[0][:-200], "image 15: damaged or cut off"),
+        16: (encoded(np.zeros((1, 1, 3), np.uint8)), "image 16: 1 x 1 px, too small to be judged"),
+        17: (deep.getvalue(), "image 17: expected values in [0, 1] for mode F"),
+        20: (None, "image 20: expected bytes, base64"),
+    }
+    batch = list(good)
+    for row in sorted(bad):
+        batch.insert(row, bad[row][0])
+    model = mlflow.pyfunc.load_model(str(served))
+
+    table = model.predict(pd.DataFrame({"image": pd.Series(batch, dtype=object)}), params={"anomaly_map": True})
+
+    for row, (_, complaint) in bad.items():
+        assert table.loc[row, "error"].startswith(complaint)
+        assert table.loc[row, ["score", "label", "normals_above", "latency_ms", "anomaly_map"]].isna().all()
+    kept = table.drop(index=list(bad))
+    alone = model.predict(pd.DataFrame({"image": good}), params={"anomaly_map": True})
+    assert kept["error"].isna().all()
+    np.testing.assert_allclose(kept["score"].astype(float), alone["score"], atol=1e-9)
+    assert kept[["label", "anomaly_map"]].to_numpy().tolist() == alone[["label", "anomaly_map"]].to_numpy().tolist()
+
+
+def test_a_request_of_bad_images_alone_is_refused_with_all_their_errors(served):
+    model = mlflow.pyfunc.load_model(str(served))
+
+    with pytest.raises(MlflowException, match=r"image 0: not an image.*; image 1: text that is not base64") as refusal:
+        model.predict(pd.DataFrame({"image": [b"text", "!"]}))
+    assert refusal.value.get_http_status_code() == 400
 
 
 def test_it_works_where_this_repository_is_not(served, tmp_path):

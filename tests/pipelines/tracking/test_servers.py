@@ -78,7 +78,19 @@ def serving(*arguments, cwd):
 def test_a_served_model_answers_every_request_and_refuses_what_is_no_image(entry, tmp_path):
     """On an idle core about 20 s, most of them to start."""
     file = next((entry.paths.images / "test").rglob("*.png"))
-    row = {"dataframe_records": [{"image": base64.b64encode(file.read_bytes()).decode()}]}
+    text = base64.b64encode(file.read_bytes()).decode()
+    row = {"dataframe_records": [{"image": text}]}
+    forms = [
+        {"dataframe_split": {"columns": ["image"], "data": [[text], [text]]}},
+        {"instances": [{"image": text}, {"image": text}]},
+        {"instances": [text, text]},
+        {"inputs": {"image": [text, text]}},
+        {"inputs": [text, text]},
+        {"inputs": [{"image": text}, {"image": text}]},
+    ]
+    single = [{"inputs": {"image": text}}, {"inputs": [text]}, {"instances": [text]}]
+    wrapped = "data:image/png;base64," + base64.encodebytes(file.read_bytes()).decode()
+    mixed = [{"inputs": [text, "bm8gaW1hZ2U=", wrapped]}, {"dataframe_records": [{"image": v} for v in (text, None)]}]
     with (
         save_served(entry.paths) as model,
         serving("models", "serve", "-m", str(model), "--env-manager", "local", cwd=tmp_path) as server,
@@ -89,12 +101,26 @@ def test_a_served_model_answers_every_request_and_refuses_what_is_no_image(entry
             together = list(pool.map(lambda _: post(url, row), range(8)))
         with_map = post(url, row | {"params": {"anomaly_map": True}})
         broken = post(url, {"dataframe_records": [{"image": "bm8gaW1hZ2U="}]})
+        all_forms = [post(url, form) for form in forms]
+        one_each = [post(url, form) for form in single]
+        partly = [post(url, form) for form in mixed]
         huge = post(url, b'{"dataframe_records": [{"image": "' + b"A" * (200 * 2**20) + b'"}]}')
         after = post(url, row)
 
     assert [status for status, _ in one_by_one + together] == [200] * 108
     assert len({answer["predictions"][0]["score"] for _, answer in one_by_one + together}) == 1
     assert base64.b64decode(with_map[1]["predictions"][0]["anomaly_map"]).startswith(b"\x89PNG")
+    score = with_map[1]["predictions"][0]["score"]
+    for number, answers in ((2, all_forms), (1, one_each)):
+        for status, answer in answers:
+            assert status == 200, answer
+            assert [each["score"] for each in answer["predictions"]] == pytest.approx([score] * number, abs=1e-6)
+            assert [each["error"] for each in answer["predictions"]] == [None] * number
+    (_, three), (_, two) = partly
+    assert [each["score"] for each in three["predictions"]][::2] == pytest.approx([score] * 2, abs=1e-6)
+    assert three["predictions"][1]["score"] is None
+    assert "image 1: not an image" in three["predictions"][1]["error"]
+    assert [each["label"] is None for each in two["predictions"]] == [False, True]
     assert broken[0] == 400
     assert "not an image" in broken[1]
     assert huge[0] == 400
