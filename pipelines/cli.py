@@ -130,9 +130,13 @@ def _parser() -> argparse.ArgumentParser:
     comparer.add_argument(
         "--out", type=Path, help="folder for the page, replaced if it exists; a folder in reports/ without it"
     )
-    predictor = add("predict", "score a folder of photographs")
-    predictor.add_argument("--model", required=True, help="models:/NAME@champion, models:/NAME/3 or a path")
-    predictor.add_argument("folder", type=Path, metavar="FOLDER")
+    predictor = add("predict", "score photographs: files, folders, lists of paths (.txt), patterns in quotes")
+    predictor.add_argument(
+        "--model",
+        required=True,
+        help="models:/NAME@champion, models:/NAME/3, or a trained folder: models/elpv/mono",
+    )
+    predictor.add_argument("sources", nargs="+", metavar="SOURCE")
     predictor.add_argument("--out", type=Path, required=True, help="folder for the table and the pictures")
     _add_flows(add_for_category)
     add("serve", "serve the flows, with the schedules of params.yaml, until stopped", _serve)

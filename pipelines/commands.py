@@ -20,7 +20,7 @@ from pipelines.promotion.promote import promote
 from pipelines.promotion.reproduce import reproduce
 from pipelines.promotion.settings import read_rules
 from pipelines.serving.export import export
-from pipelines.serving.prediction import predict_folder
+from pipelines.serving.prediction import predict
 from pipelines.tracking.store import connect
 from pipelines.tracking.track import track
 
@@ -123,11 +123,14 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    connect()
-    table = predict_folder(options.model, options.folder, options.out)
+    if not Path(options.model).is_dir():
+        connect()
+    table, passed_over = predict(options.model, options.sources, options.out)
     failed = table[table["error"].notna()]
     for row in failed.itertuples():
         say(f"error: {row.path}: {row.error}", file=sys.stderr)
+    for reason, count in passed_over.items():
+        say(f"passed over: {count} files, {reason}")
     scored = table[table["error"].isna()]
     say(f"{len(scored)} images, {int(scored['label'].sum())} anomalous: {options.out / 'predictions.csv'}")
     return 1 if len(failed) else 0

@@ -9,6 +9,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from diffusionad.data.images import read_image
+from diffusionad.detector import Detector
+from diffusionad.runtime.batches import to_tensor
 from pipelines import cli
 from pipelines.promotion.journal import aliases
 from pipelines.tracking.store import EMBEDDED
@@ -46,7 +49,13 @@ def test_register_override_explain_history_and_rollback(client, run):
         (("rollback", *TOY), "error: "),
         (("history", *TOY), "error: "),
         (("explain", *TOY, "3"), "error: toy-disc: no version or alias `3`; versions: none"),
-        (("predict", "--model", "models:/none@champion", ".", "--out", "out"), "error: models:/none@champion: cannot"),
+        (
+            ("predict", "--model", "models:/none@champion", "params.yaml", "--out", "out"),
+            "error: models:/none@champion: c",
+        ),
+        (("predict", "--model", "models", "params.yaml", "--out", "out"), "error: models: expected model.json of a tr"),
+        (("predict", "--model", "models/toy", "params.yaml", "--out", "out"), "error: models/toy: expected model.json"),
+        (("predict", "--model", "models/toy/disc", "nowhere.png", "--out", "out"), "error: nowhere.png: no such file"),
     ],
 )
 def test_an_error_is_one_line_and_status_1(repository, run, arguments, complaint):
@@ -112,6 +121,54 @@ def test_a_folder_becomes_a_table_heat_maps_and_overlays(client, run, tmp_path):
     assert "not an image" in table.loc["notes.txt", "error"]
     for kind in ("heat", "overlay"):
         assert np.asarray(Image.open(out / kind / "shift" / "one.png.png")).shape == (20, 30, 3)
+
+
+def test_a_trained_folder_predicts_as_its_registered_version_and_a_second_run_scores_no_pictures(
+    client, entry, run, tmp_path
+):
+    run("register", *TOY)
+    folder = entry.paths.images / "test"
+    arguments = ["predict", str(folder), "--out", str(folder / "out"), "--model"]
+
+    first, _, _ = run(*arguments, "models:/toy-disc/1")
+    before = pd.read_csv(folder / "out" / "predictions.csv")
+    second, text, _ = run(*arguments, str(entry.paths.model))
+    after = pd.read_csv(folder / "out" / "predictions.csv")
+
+    assert (first, second) == (0, 0)
+    assert len(before) == 12
+    unlike = ["latency_ms"]
+    pd.testing.assert_frame_equal(before.drop(columns=unlike), after.drop(columns=unlike))
+    assert "passed over: 25 files, written by a prediction" in text
+
+
+def test_a_speck_is_refused_and_what_a_camera_writes_is_read_as_in_training(entry, run, tmp_path):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 255, (20, 30, 3)).astype(np.uint8)
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    pictures = {
+        "turned.png": (Image.fromarray(pixels), {"exif": turned}),
+        "deep.png": (Image.fromarray(pixels[..., 0].astype(np.uint16) * 257), {}),
+        "grey.png": (Image.fromarray(pixels[..., 0]), {}),
+        "palette.png": (Image.fromarray(pixels).quantize(8), {}),
+        "speck.png": (Image.new("RGB", (1, 1)), {}),
+    }
+    folder, out = tmp_path / "photographs", tmp_path / "out"
+    folder.mkdir()
+    for name, (picture, options) in pictures.items():
+        picture.save(folder / name, **options)
+
+    status, _, errors = run("predict", "--model", str(entry.paths.model), str(folder), "--out", str(out))
+
+    assert (status, errors.count("\n")) == (1, 1)
+    assert errors.startswith("error: speck.png: 1 x 1 px, too small to be judged; expected at least 2 x 2 px")
+    score = pd.read_csv(out / "predictions.csv").set_index("path")["score"]
+    for name in ("turned.png", "deep.png", "grey.png", "palette.png"):
+        expected = Detector.load(entry.paths.model).predict(to_tensor(read_image(folder / name, (16, 16))[None]))
+        assert score[name] == pytest.approx(float(expected.image_score[0]), abs=1e-9)
+    assert score["deep.png"] == score["grey.png"]
+    assert np.asarray(Image.open(out / "overlay" / "turned.png.png")).shape == (30, 20, 3)
 
 
 def test_no_module_of_the_room_but_the_ablation_loads_torch_when_it_is_imported():
