@@ -75,7 +75,8 @@ class ServedDetector(PythonModel):
 
     def _predict(self, values: list[Any], first: int, with_map: bool) -> list[dict[str, Any]]:  # noqa: FBT001  # as it was asked
         """Score one batch; `first` is the row of its first image in the request."""
-        import torch  # noqa: PLC0415  # with the weights, not by the import of this file
+        # Imported here: it loads torch, which comes with the weights and not with this file.
+        from diffusionad.runtime.batches import to_tensor  # noqa: PLC0415
 
         start = time.perf_counter()
         answers = [dict.fromkeys(COLUMNS) | {"threshold": self.detector.threshold} for _ in values]
@@ -88,8 +89,7 @@ class ServedDetector(PythonModel):
                 answer["error"] = getattr(error, "message", str(error))
         if not pixels:
             return answers
-        images = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
-        found = self.detector.predict(images, batch_size=BATCH)
+        found = self.detector.predict(to_tensor(np.stack(pixels)), batch_size=BATCH)
         elapsed_ms = 1000 * (time.perf_counter() - start)
         for index, answer in enumerate(scored):
             answer |= {
