@@ -181,9 +181,20 @@ class Detector:
         config = json.dumps(self.config.model_dump(mode="json"), indent=2) + "\n"
         (folder / CONFIG).write_text(config, encoding="utf-8")
 
-    def calibrated(self, threshold: float, normal_scores: Sequence[float]) -> "Detector":
-        """The same model with a threshold of raw scores, and the raw scores of the normal images that it comes from."""
-        scale = ScoreScale(normal_scores=tuple(sorted(normal_scores)))
+    def calibrated(
+        self,
+        threshold: float,
+        normal_scores: Sequence[float],
+        *,
+        false_alarm_rate: float | None = None,
+        judged_by_copies: int | None = None,
+    ) -> "Detector":
+        """The same model with a threshold of raw scores, and what it comes from, as `ScoreScale` keeps it."""
+        scale = ScoreScale(
+            normal_scores=tuple(sorted(normal_scores)),
+            false_alarm_rate=false_alarm_rate,
+            judged_by_copies=judged_by_copies,
+        )
         return Detector(
             self._model,
             self.config.model_copy(update={"threshold": threshold, "scale": scale}),

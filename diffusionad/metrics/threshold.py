@@ -49,6 +49,8 @@ class Promise(NamedTuple):
     """Expected share of new normal images that are flagged, in (0, 1]."""
     images: int
     """Number of normal images behind it."""
+    least: float
+    """The lowest rate that so many images can promise, whatever the threshold: 1 / (images + 1)."""
     low: float | None
     """Lower end of the range in which the share of flagged normal test images lies in 95 % of cases; None without test
     images. It covers the chance in both, the calibration images and the test images."""
@@ -90,6 +92,25 @@ def calibrate_threshold(normal_scores: ArrayLike, false_alarm_rate: float) -> fl
     return float(np.nextafter(np.float32(falling[flagged]), np.float32(np.inf)))
 
 
+def images_needed(false_alarm_rate: float) -> int:
+    """Return the smallest number of normal images whose scores can promise a rate: 1 / (n + 1) is at most the rate.
+
+    Args:
+        false_alarm_rate: In (0, 1).
+
+    Raises:
+        ValueError: If the rate is outside (0, 1).
+
+    Example:
+        >>> images_needed(0.05)
+        19
+    """
+    if not 0 < false_alarm_rate < 1:
+        raise ValueError(f"expected false_alarm_rate in (0, 1), got {false_alarm_rate}")
+    # As `calibrate_threshold` rounds: 1 / 0.05 may be more than 20.
+    return max(1, math.ceil((1 - 1e-9) / false_alarm_rate) - 1)
+
+
 def promise(normal_scores: ArrayLike, threshold: float, test_normal: int) -> Promise:
     """Say what a threshold promises for new normal images, from the scores that it was calibrated on.
 
@@ -110,13 +131,13 @@ def promise(normal_scores: ArrayLike, threshold: float, test_normal: int) -> Pro
     if scores.ndim != 1 or scores.size == 0:
         raise ValueError(f"expected the scores of normal images, got an array of shape {scores.shape}")
     reach, count = int((_finite(scores) >= threshold).sum()), scores.size
-    rate = (reach + 1) / (count + 1)
+    rate, least = (reach + 1) / (count + 1), 1 / (count + 1)
     if test_normal == 0:
-        return Promise(rate, count, None, None)
+        return Promise(rate, count, least, None, None)
     if reach == count:
-        return Promise(rate, count, 1.0, 1.0)
+        return Promise(rate, count, least, 1.0, 1.0)
     low, high = betabinom(test_normal, reach + 1, count - reach).ppf([0.025, 0.975]) / test_normal
-    return Promise(rate, count, float(low), float(high))
+    return Promise(rate, count, least, float(low), float(high))
 
 
 def operating_point(labels: ArrayLike, scores: ArrayLike, threshold: float) -> OperatingPoint:

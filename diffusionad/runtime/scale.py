@@ -29,6 +29,13 @@ class ScoreScale(Section):
     normal_scores: tuple[float, ...] = Field(
         min_length=1, description="raw scores, in [0, 1] and rising, of all normal images that calibrated the threshold"
     )
+    # Defaults for versions that were registered before these were kept.
+    false_alarm_rate: float | None = Field(default=None, description="the rate that was asked for; null: not kept")
+    judged_by_copies: int | None = Field(
+        default=None,
+        description="images among them that were trained on and judged by copies of the model that did not learn from "
+        "them; null: not kept",
+    )
 
     def reported(self, raw: Tensor, threshold: float) -> Tensor:
         """Put raw scores on the scale that all kinds share: 0.5 at the threshold, 0.25 at the median normal image.

@@ -47,6 +47,9 @@ class GateConfig(Section):
     max_regression: dict[Figure, Annotated[float, Field(ge=0, le=1)] | None] = Field(
         description="how far the lower 95 % bound of candidate minus champion, on the same images, may lie below zero"
     )
+    max_promised_false_alarm_rate: float | None = Field(
+        gt=0, le=1, description="largest share of new normal images that the threshold may promise to flag; null: any"
+    )
     max_disagreement: float = Field(
         ge=0, description="largest difference between a figure of the registered artifact and the one its run states"
     )
@@ -129,6 +132,7 @@ def _judge(config: GateConfig, facts: GateEvidence) -> Iterator[Check]:
         if floor is not None:
             value = _read(config, facts, figure)
             yield Check("floor", figure, value, f">= {floor.worst:g}", _within(value, floor.worst))
+    yield _judge_promise(config, facts)
     yield from _judge_regression(config, facts)
     yield from _judge_cost(config, facts)
 
@@ -179,6 +183,18 @@ def _judge_leaks(facts: GateEvidence) -> Iterator[Check]:
     yield Check("leak", "candidate", facts.leaked, "0", facts.leaked == 0)
     if facts.champion is not None:
         yield Check("leak", "champion", facts.champion.leaked, "0", facts.champion.leaked == 0)
+
+
+def _judge_promise(config: GateConfig, facts: GateEvidence) -> Check:
+    """State what the threshold promises and from how many images, whether or not a rate is demanded."""
+    names = ("promised_false_alarm_rate", "calibration_images", "asked_false_alarm_rate", "calibration_images_needed")
+    promised, images, asked, needed = (facts.figures.get(name) for name in names)
+    value = None if promised is None else f"{promised:.4g} from {images:g} images" if images else f"{promised:.4g}"
+    if value and asked and needed:
+        value += f"; {asked:g} asked needs {needed:g}"
+    limit = config.max_promised_false_alarm_rate
+    holds = limit is None or (promised is not None and 0 < promised <= limit)
+    return Check("promise", "false_alarm_rate", value, "any" if limit is None else f"<= {limit:g}", holds)
 
 
 def _judge_regression(config: GateConfig, facts: GateEvidence) -> Iterator[Check]:

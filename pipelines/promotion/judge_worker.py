@@ -31,7 +31,15 @@ from diffusionad.metrics.pixels import sweep_pixels
 from pipelines.promotion.settings import CURVE_POINTS, ScoringConfig
 from pipelines.serving.packaging import load_served
 from stages.command import leave_at_once
-from stages.evaluate.figures import Figures, FiguresConfig, absent, image_figures, pixel_figures
+from stages.evaluate.figures import (
+    Calibration,
+    Figures,
+    FiguresConfig,
+    absent,
+    image_figures,
+    pixel_figures,
+    promise_figures,
+)
 from stages.evaluate.report.tiles import draw_answers, draw_photographs
 from stages.evaluate.truth import Truth, read_truth
 from stages.files import read_json, write_json
@@ -75,7 +83,8 @@ def score(
         ValueError: If the served interface and the detector disagree, or there is no test image.
     """
     models = {role: load_served(folder) for role, folder in folders.items()}
-    rows = read_manifest(paths.manifest).query("split == 'test'")
+    manifest = read_manifest(paths.manifest)
+    photographs, rows = int((manifest["label"] == 0).sum()), manifest.query("split == 'test'")
     if rows.empty:
         raise ValueError(f"{paths.manifest}: no image in split `test`; there is nothing to judge on")
     truth = read_truth(rows, paths)
@@ -92,7 +101,7 @@ def score(
     differences = _compare(config, truth, outcomes["candidate"], outcomes["champion"]) if "champion" in outcomes else {}
     return {
         "manifest": manifest_digest(paths.manifest),
-        "figures": {role: _figures(figures, outcome, truth) for role, outcome in outcomes.items()},
+        "figures": {role: _figures(figures, outcome, truth, photographs) for role, outcome in outcomes.items()},
         "differences": {name: difference._asdict() for name, difference in differences.items()},
         "lower_bounds": {name: difference.low for name, difference in differences.items()},
         "latency_ms": {role: latency.ms_p50 for role, latency in race.items()},
@@ -138,8 +147,10 @@ def _predict(
     return np.concatenate(scores), maps
 
 
-def _figures(config: FiguresConfig, outcome: Outcome, truth: Truth) -> Figures:
+def _figures(config: FiguresConfig, outcome: Outcome, truth: Truth, photographs: int) -> Figures:
     figures = image_figures(config, truth.labels, outcome.scores)
+    calibration, test_normal = Calibration.of(outcome.detector.config), int((truth.labels == 0).sum())
+    figures |= promise_figures(calibration, test_normal, photographs)
     if outcome.masks:
         counts = tally(outcome.maps, outcome.masks)
         return figures | pixel_figures(config, truth.prefix, outcome.maps, outcome.masks, counts)

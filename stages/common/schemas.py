@@ -49,6 +49,8 @@ NUMBERS: Mapping[str, str] = {
     "synthetic_pixel_rounding": "the same as `pixel_rounding`, for the synthetic figures",
     "pixel_rounding": "the most that a pixel figure can be off, since maps are rounded to float16",
     "threshold": "the calibrated threshold of image scores",
+    "promisable_false_alarm_rate": "the lowest rate that so many normal images can promise: 1 / (number + 1)",
+    "asked_false_alarm_rate": "the rate that was asked for, operating_point.false_alarm_rate",
     "at_threshold_precision": "share of flagged images that are anomalous",
     "at_threshold_recall": "share of anomalous images that are flagged",
     "at_threshold_f1": "harmonic mean of the two",
@@ -62,6 +64,9 @@ NUMBERS: Mapping[str, str] = {
 """Numbers without an interval."""
 COUNTS: Mapping[str, str] = {
     "calibration_images": "normal images that set the threshold",
+    "calibration_images_by_copies": "those of them that the model learned from, judged by copies that did not",
+    "calibration_images_needed": "as many as `asked_false_alarm_rate` needs",
+    "photographs_needed": "good photographs that give as many, split as these are",
     "test_normal": "normal test images",
     "test_anomalous": "anomalous test images",
     "test_masks": "test images with a mask that is not empty",

@@ -1,6 +1,8 @@
 """Figures of a test set with their intervals; what cannot be computed is null, with the reason."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +21,7 @@ from diffusionad.metrics.pixels import Maps, Masks
 from diffusionad.metrics.pro import pro
 from diffusionad.metrics.ranking import image_ap, image_auroc, image_f1
 from diffusionad.metrics.sweep import auroc, average_precision
-from diffusionad.metrics.threshold import operating_point, promise
+from diffusionad.metrics.threshold import images_needed, operating_point, promise
 from diffusionad.section import Section
 
 Figures = dict[str, float | int | str | None]
@@ -117,27 +119,60 @@ def threshold_figures(labels: NDArray[np.int64], scores: NDArray[np.float64], th
     }
 
 
-def promise_figures(normal_scores: Sequence[float] | None, threshold: float, test_normal: int) -> Figures:
+class Calibration(NamedTuple):
+    """What set the threshold of a model."""
+
+    threshold: float
+    """Of raw scores."""
+    normal_scores: Sequence[float] | None
+    """Raw scores of the normal images that calibrated it; None if the model has not kept them."""
+    asked: float | None
+    """The rate of false alarms that was asked for; None if the model has not kept it."""
+    by_copies: int | None
+    """How many of the images were judged by copies of the model that did not learn from them; None as above."""
+
+    @classmethod
+    def of(cls, config: Any) -> "Calibration":  # noqa: ANN401  # a `DetectorConfig`, maybe of a version that knew less
+        """Read it from the settings of a model."""
+        scale = getattr(config, "scale", None)
+        kept = (getattr(scale, name, None) for name in ("normal_scores", "false_alarm_rate", "judged_by_copies"))
+        return cls(config.threshold, *kept)
+
+
+def promise_figures(calibration: Calibration, test_normal: int, photographs: int) -> Figures:
     """Compute what the threshold promised, to be held against `at_threshold_false_alarm_rate`.
 
     Args:
-        normal_scores: Raw scores of the normal images that calibrated the threshold; None if the model has not kept
-            them.
-        threshold: The threshold of raw scores.
+        calibration: What set the threshold.
         test_normal: Number of normal test images.
+        photographs: Number of normal images of the category, in all splits.
 
     Returns:
         promised_false_alarm_rate, with `_low` and `_high`: the range of the rate on so many test images in 95 % of
-        cases; calibration_images: the number of images behind it. Without scores the rate is None, with the reason.
+        cases; calibration_images: the number of images behind it; promisable_false_alarm_rate: the lowest rate that
+        so many can promise. Where the model knows what was asked for: asked_false_alarm_rate,
+        calibration_images_by_copies, and calibration_images_needed and photographs_needed to promise it. Without
+        scores the rate is None, with the reason.
     """
-    if normal_scores is None:
+    if calibration.normal_scores is None:
         return {"promised_false_alarm_rate": None, "promised_reason": NO_PROMISE}
-    promised = promise(normal_scores, threshold, test_normal)
-    return {
+    promised = promise(calibration.normal_scores, calibration.threshold, test_normal)
+    figures: Figures = {
         "promised_false_alarm_rate": promised.rate,
         "promised_false_alarm_rate_low": promised.low,
         "promised_false_alarm_rate_high": promised.high,
+        "promisable_false_alarm_rate": promised.least,
         "calibration_images": promised.images,
+    }
+    if calibration.by_copies is not None:
+        figures["calibration_images_by_copies"] = calibration.by_copies
+    if calibration.asked is None:
+        return figures
+    needed = images_needed(calibration.asked)
+    return figures | {
+        "asked_false_alarm_rate": calibration.asked,
+        "calibration_images_needed": needed,
+        "photographs_needed": math.ceil(needed * photographs / promised.images),
     }
 
 

@@ -22,6 +22,7 @@ from diffusionad.section import Section
 from stages import command
 from stages.common.schemas import write_metrics, write_test_scores
 from stages.evaluate.figures import (
+    Calibration,
     Figures,
     FiguresConfig,
     absent,
@@ -35,6 +36,7 @@ from stages.evaluate.maps import MapWriter, PackedMasks, StoredMaps
 from stages.evaluate.members import MemberFigures
 from stages.evaluate.pictures import Gallery, choose, draw_overview
 from stages.evaluate.reconstructions import reconstruction_figures
+from stages.evaluate.report.figures_in_words import is_short, promise_in_words
 from stages.evaluate.report.from_files import review_category
 from stages.evaluate.report.page import write_scripts
 from stages.evaluate.report.tiles import draw_answers, draw_photographs, has_reconstructions
@@ -86,7 +88,8 @@ def evaluate(evaluation: EvaluationConfig, *, paths: CategoryPaths) -> None:
         raise ValueError(
             f"{paths.model}: trained on another version of {paths.manifest}; run `dvc repro` to train again"
         )
-    rows = read_manifest(paths.manifest).query("split == 'test'").reset_index(drop=True)
+    manifest = read_manifest(paths.manifest)
+    photographs, rows = int((manifest["label"] == 0).sum()), manifest.query("split == 'test'").reset_index(drop=True)
     if rows.empty:
         raise ValueError(f"{paths.manifest}: no image in split `test`; there is nothing to evaluate on")
 
@@ -97,7 +100,7 @@ def evaluate(evaluation: EvaluationConfig, *, paths: CategoryPaths) -> None:
         write_scripts(page)
         table = _score(detector, rows, truth, gallery, members, draft / MAPS, page, str(paths))
         marked = _marked(detector, truth, members, draft / MAPS)
-        figures = _figures(evaluation.figures, detector, table, marked)
+        figures = _figures(evaluation.figures, detector, table, marked, photographs)
         figures |= members.figures(evaluation.figures.fpr_limit)
         if has_reconstructions(page, 0):
             made = None if marked is None else marked.reconstructions
@@ -113,6 +116,8 @@ def evaluate(evaluation: EvaluationConfig, *, paths: CategoryPaths) -> None:
     review_category(paths, evaluation.figures.fpr_limit)
     told = ", ".join(f"{name} {value:.3f}" for name, value in compared(figures).items())
     LOG.info("%s: %s, on %d test images", paths, told or "no figures", len(rows))
+    level = logging.WARNING if is_short(figures) else logging.INFO
+    LOG.log(level, "%s: false alarms: %s", paths, promise_in_words(figures))
 
 
 def _score(
@@ -167,7 +172,9 @@ def _marked(detector: Detector, truth: Truth, members: MemberFigures, file: Path
     return Marked(maps, masks, tally(maps, masks), truth.prefix, made)
 
 
-def _figures(config: FiguresConfig, detector: Detector, table: pd.DataFrame, marked: Marked | None) -> Figures:
+def _figures(
+    config: FiguresConfig, detector: Detector, table: pd.DataFrame, marked: Marked | None, photographs: int
+) -> Figures:
     labels, scores = table["label"].to_numpy(), table["score"].to_numpy()
     figures: Figures = image_figures(config, labels, scores)
     if marked is None:
@@ -176,10 +183,9 @@ def _figures(config: FiguresConfig, detector: Detector, table: pd.DataFrame, mar
         figures |= pixel_figures(config, marked.prefix, marked.maps, marked.masks, marked.counts)
         if marked.prefix:
             figures |= absent("", "no anomalous test image has a mask; see the synthetic_ figures")
-    scale, test_normal = detector.config.scale, int((labels == 0).sum())
+    test_normal = int((labels == 0).sum())
     figures |= threshold_figures(labels, scores, detector.threshold)
-    normal_scores = None if scale is None else scale.normal_scores
-    figures |= promise_figures(normal_scores, detector.config.threshold, test_normal)
+    figures |= promise_figures(Calibration.of(detector.config), test_normal, photographs)
     marked_count = 0 if marked is None else sum(mask.any() for mask in marked.masks)
     return figures | {
         "test_normal": test_normal,

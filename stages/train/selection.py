@@ -1,6 +1,7 @@
 """Choice and calibration of a model on the fixed validation set, which shares no image with the test set."""
 
 import logging
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from pydantic import Field
 from diffusionad.data.images import read_image
 from diffusionad.detector import Detector
 from diffusionad.metrics.ranking import image_auroc, pixel_metrics
-from diffusionad.metrics.threshold import calibrate_threshold
+from diffusionad.metrics.threshold import calibrate_threshold, images_needed, promise
 from diffusionad.runtime.batches import to_tensor
 from diffusionad.section import Section
 from stages.common.synthetic import read_synthetic
@@ -74,6 +75,7 @@ def publish(
     validation: Validation,
     operating_point: OperatingPointConfig,
     paths: CategoryPaths,
+    photographs: int,
     held_out: torch.Tensor | None = None,
 ) -> None:
     """Calibrate the threshold of the model to keep, and write the model.
@@ -84,6 +86,7 @@ def publish(
         validation: Validation set, whose normal images set the threshold.
         operating_point: Rate of false alarms at the threshold.
         paths: Paths of the category.
+        photographs: Number of normal images of the category, in all splits.
         held_out: `Model.held_out_scores` of the training, which set the threshold too.
     """
     scores = detector.predict(validation.normal).image_score.numpy()
@@ -91,11 +94,33 @@ def publish(
         scores = np.concatenate([scores, held_out.numpy()])
     threshold = calibrate_threshold(scores, operating_point.false_alarm_rate)
     with atomic_folder(paths.model) as draft:
-        detector.calibrated(threshold, scores.tolist()).save(draft)
+        kept = detector.calibrated(
+            threshold,
+            scores.tolist(),
+            false_alarm_rate=operating_point.false_alarm_rate,
+            judged_by_copies=0 if held_out is None else len(held_out),
+        )
+        kept.save(draft)
     LOG.info(
         "%s/%s: kept step %d, validation image AUROC %.3f, pixel AP %.3f, threshold %.4f",
         *(paths.dataset, paths.category, record["step"]),
         *(record["val_image_auroc"], record["val_pixel_ap"], threshold),
+    )
+    _tell_promise(scores, threshold, operating_point.false_alarm_rate, paths, photographs)
+
+
+def _tell_promise(
+    scores: NDArray[np.float64], threshold: float, asked: float, paths: CategoryPaths, photographs: int
+) -> None:
+    """Log what the threshold promises, and warn if so few images cannot promise what was asked for."""
+    promised, needed = promise(scores, threshold, 0), images_needed(asked)
+    LOG.log(
+        logging.INFO if promised.images >= needed else logging.WARNING,
+        "%s/%s: %d normal images set the threshold, which can promise %.1f %% false alarms at best; %.1f %% was asked, "
+        "which needs %d: about %d good photographs, split as these are%s",
+        *(paths.dataset, paths.category, promised.images, 100 * promised.least, 100 * asked, needed),
+        math.ceil(needed * photographs / promised.images),
+        "" if promised.images >= needed else f"; {100 * promised.rate:.1f} % is promised",
     )
 
 

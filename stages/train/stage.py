@@ -92,7 +92,7 @@ def train(
     kept = config.build()
     kept.load_state_dict(best["weights"])
     detector = Detector(kept, config, place.device)
-    publish(detector, best["record"], validation, operating_point, paths, networks.held_out_scores)
+    publish(detector, best["record"], validation, operating_point, paths, len(rows), networks.held_out_scores)
     write_history(paths.history, records)
     write_curves(records, paths.training_curves)
     saved.clear()

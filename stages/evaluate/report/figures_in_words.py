@@ -166,7 +166,7 @@ def promise_in_words(figures: Mapping[str, float | int | str | None]) -> str | N
     if promised is None:
         reason = figures.get("promised_reason")
         return None if reason is None else f"no rate of false alarms is promised: {reason}"
-    said = f"{_percent(promised)} % promised from {figures['calibration_images']} normal images"
+    said = f"{_percent(promised)} % promised from {_behind(figures)}"
     low, high = (_number(figures, f"promised_false_alarm_rate_{end}") for end in ("low", "high"))
     if low is None or high is None or happened is None:
         return f"{said}; there is no normal test image to check it on"
@@ -175,6 +175,28 @@ def promise_in_words(figures: Mapping[str, float | int | str | None]) -> str | N
     )
     tested = f"on {figures['test_normal']} test images {_percent(low)} to {_percent(high)} % would be no surprise"
     return f"{said}; {tested}; {_percent(happened)} % happened{verdict}"
+
+
+def is_short(figures: Mapping[str, float | int | str | None]) -> bool:
+    """Whether there are too few normal images to promise the rate of false alarms that was asked for."""
+    needed, images = _number(figures, "calibration_images_needed"), _number(figures, "calibration_images")
+    return needed is not None and images is not None and images < needed
+
+
+def _behind(figures: Mapping[str, float | int | str | None]) -> str:
+    """Say which images are behind a promise, what so many can promise, and how many what was asked for would need."""
+    said = f"{figures['calibration_images']} normal images"
+    if by_copies := _number(figures, "calibration_images_by_copies"):
+        said += f", {by_copies:.0f} of them judged by copies of the model that did not learn from them"
+    asked, least = _number(figures, "asked_false_alarm_rate"), _number(figures, "promisable_false_alarm_rate")
+    if asked is None or least is None:
+        return said
+    needed = f"{figures['calibration_images_needed']} (about {figures['photographs_needed']} good photographs)"
+    verdict = "TOO FEW for" if is_short(figures) else "enough for"
+    return (
+        f"{said}, which can promise {_percent(least)} % at best: "
+        f"{verdict} the {_percent(asked)} % asked, which need {needed}"
+    )
 
 
 def _percent(share: float) -> str:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diffusionad.metrics.ranking import image_f1
-from diffusionad.metrics.threshold import calibrate_threshold, operating_point, promise
+from diffusionad.metrics.threshold import calibrate_threshold, images_needed, operating_point, promise
 
 RATES = st.sampled_from([0.0, 0.05, 0.1, 0.29, 0.5, 0.9])
 
@@ -126,8 +126,41 @@ def test_the_false_alarms_of_95_test_sets_in_a_hundred_lie_in_the_range():
 
 
 def test_without_test_images_nothing_is_said_of_them_and_a_threshold_below_all_promises_every_image():
-    assert promise([0.1, 0.2, 0.3], 0.25, 0) == (0.5, 3, None, None)
-    assert promise([0.1, 0.2, 0.3], 0.05, 20) == (1.0, 3, 1.0, 1.0)
+    assert promise([0.1, 0.2, 0.3], 0.25, 0) == (0.5, 3, 0.25, None, None)
+    assert promise([0.1, 0.2, 0.3], 0.05, 20) == (1.0, 3, 0.25, 1.0, 1.0)
+
+
+@given(st.one_of(st.floats(0.001, 0.999), st.integers(2, 400).map(lambda n: 1 / n)))
+def test_as_many_images_as_a_rate_needs_can_promise_it_and_one_fewer_cannot(rate):
+    needed = images_needed(rate)
+
+    def promised(count):
+        scores = np.arange(count)
+        return promise(scores, calibrate_threshold(scores, rate), 0).rate
+
+    assert promised(needed) <= rate * (1 + 1e-8)
+    if needed > 1:
+        assert promised(needed - 1) == 1 / needed > rate
+
+
+@pytest.mark.parametrize(("count", "asked"), [(1, 0.05), (4, 0.05), (18, 0.05), (19, 0.05), (39, 0.05), (12, 0.2)])
+def test_of_exchangeable_scores_the_promised_share_is_flagged_and_no_threshold_flags_a_smaller_one(count, asked):
+    """20,000 times, n + 1 scores are drawn and the last one is the new image. One rank more or less shows."""
+    drawn = np.random.default_rng(count).normal(size=(20_000, count + 1)).astype(np.float32)
+    thresholds = np.array([calibrate_threshold(row[:-1], asked) for row in drawn])
+    above_all = drawn[:, -1] >= np.nextafter(drawn[:, :-1].max(axis=1), np.float32(np.inf))
+    promised = promise(drawn[0, :-1], thresholds[0], 0)
+
+    error = 5 * math.sqrt(promised.rate * (1 - promised.rate) / len(drawn))
+    assert (drawn[:, -1] >= thresholds).mean() == pytest.approx(promised.rate, abs=error)
+    assert above_all.mean() == pytest.approx(promised.least, abs=error)
+    assert 1 / (count + 1) > 2 * error, "one rank would not show"
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0, -0.1])
+def test_a_rate_that_no_number_of_images_can_promise_is_refused(rate):
+    with pytest.raises(ValueError, match=r"expected false_alarm_rate in \(0, 1\)"):
+        images_needed(rate)
 
 
 @pytest.mark.parametrize("scores", [[], [np.nan], [[0.1]]])

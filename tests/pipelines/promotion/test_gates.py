@@ -13,6 +13,7 @@ CONFIG = GateConfig(
     floors={"image_auroc": Floor(mean=0.85, worst=0.8), "pixel_pro": Floor(mean=0.5, worst=0.4), "pixel_ap": None},
     read_as="estimate",
     max_regression={"image_auroc": 0.02, "pixel_pro": None},
+    max_promised_false_alarm_rate=0.05,
     max_disagreement=0.001,
     latency_ms=100.0,
     latency_ratio=1.25,
@@ -20,7 +21,16 @@ CONFIG = GateConfig(
     allow_warnings=False,
     require_clean_tree=True,
 )
-FIGURES = {"image_auroc": 0.9, "image_auroc_low": 0.7, "pixel_pro": 0.6, "pixel_pro_low": 0.55}
+FIGURES = {
+    "image_auroc": 0.9,
+    "image_auroc_low": 0.7,
+    "pixel_pro": 0.6,
+    "pixel_pro_low": 0.55,
+    "promised_false_alarm_rate": 0.05,
+    "calibration_images": 19,
+    "asked_false_alarm_rate": 0.05,
+    "calibration_images_needed": 19,
+}
 CHAMPION = ChampionEvidence("3", MANIFEST, {"image_auroc": -0.01}, latency_ratio=1.1, leaked=0)
 ORIGIN = {
     **dict.fromkeys(LINEAGE, "x"),
@@ -80,8 +90,21 @@ def test_without_a_champion_there_is_nothing_to_regress_from():
     assert ("latency", "ratio") not in {(check.rule, check.subject) for check in decision.checks}
 
 
+@pytest.mark.parametrize("limit", [None, 0.05])
+def test_the_promise_is_stated_with_its_images_whether_or_not_it_is_demanded(limit):
+    decision = judge(
+        CONFIG.model_copy(update={"max_promised_false_alarm_rate": limit}),
+        **figures(promised_false_alarm_rate=0.5, calibration_images=1),
+    )
+
+    (check,) = (check for check in decision.checks if check.rule == "promise")
+    assert check.value == "0.5 from 1 images; 0.05 asked needs 19"
+    assert (check.limit, check.passed) == (("any", True) if limit is None else ("<= 0.05", False))
+
+
 WORST = {("floor", "image_auroc"), ("mean_floor", "image_auroc")}
 UNLIKE = {("same_figures", "image_auroc")}
+PROMISED = {("promise", "false_alarm_rate")}
 
 
 @pytest.mark.parametrize(
@@ -101,6 +124,9 @@ UNLIKE = {("same_figures", "image_auroc")}
         pytest.param(figures(image_auroc=NAN), WORST | UNLIKE, id="figure is NaN"),
         pytest.param(figures(image_auroc=1.2), WORST, id="figure above 1"),
         pytest.param(figures(image_auroc=math.inf), WORST | UNLIKE, id="figure infinite"),
+        pytest.param(figures(promised_false_alarm_rate=0.5, calibration_images=1), PROMISED, id="promise of one image"),
+        pytest.param(figures(promised_false_alarm_rate=None), PROMISED, id="no promise"),
+        pytest.param(figures(promised_false_alarm_rate=NAN), PROMISED, id="promise is NaN"),
         pytest.param(lineage(manifest="b" * 64), {("same_data", "manifest")}, id="trained on other data"),
         pytest.param(lineage(**{"git.dirty": "true"}), {("clean_tree", "git.dirty")}, id="dirty tree"),
         pytest.param(lineage(dvc_status="train@mono"), {("up_to_date", "dvc_status")}, id="result of other code"),
@@ -160,7 +186,7 @@ def test_a_licence_that_forbids_commercial_use_passes_and_says_so():
 
 
 def test_no_figure_at_all_is_refused_even_without_floors():
-    config = CONFIG.model_copy(update={"floors": {}, "max_regression": {}})
+    config = CONFIG.model_copy(update={"floors": {}, "max_regression": {}, "max_promised_false_alarm_rate": None})
 
     assert failed(judge(config, figures={}, stated={})) == {("same_figures", "figures")}
 
@@ -176,7 +202,7 @@ def test_no_figure_at_all_is_refused_even_without_floors():
         pytest.param({"size_mib": 50.0}, {}, id="size"),
         pytest.param(
             {"figures": {"image_auroc": 0.875}, "stated": {"image_auroc": 0.875 + 2**-10}},
-            {"max_disagreement": 2**-10, "floors": {}},
+            {"max_disagreement": 2**-10, "floors": {}, "max_promised_false_alarm_rate": None},
             id="figures",
         ),
     ],
@@ -192,6 +218,8 @@ def test_a_tie_passes(change, config):
         ({"require_clean_tree": False}, lineage(**{"git.dirty": "true"})),
         ({"latency_ms": None}, {"latency_ms": 1e9}),
         ({"floors": {"image_auroc": None}}, figures(image_auroc=0.1)),
+        ({"max_promised_false_alarm_rate": None}, figures(promised_false_alarm_rate=0.5)),
+        ({"max_promised_false_alarm_rate": 0.5}, figures(promised_false_alarm_rate=0.5)),
         ({"max_regression": {"image_auroc": None}}, champion(lower_bounds={"image_auroc": -1.0})),
     ],
 )
@@ -244,6 +272,7 @@ def test_evidence_of_other_categories_than_asked_for_is_refused(configs, evidenc
         {"floors": {"accuracy": {"mean": 0.5, "worst": 0.5}}},
         {"max_regression": {"image_auroc": -0.1}},
         {"max_regression": {"image_auroc": NAN}},
+        {"max_promised_false_alarm_rate": 0},
         {"max_disagreement": "little"},
         {"read_as": "upper_bound"},
     ],

@@ -3,6 +3,7 @@ import pytest
 
 from diffusionad.evaluation.tally import tally
 from stages.evaluate.figures import (
+    Calibration,
     FiguresConfig,
     absent,
     compared,
@@ -11,6 +12,7 @@ from stages.evaluate.figures import (
     promise_figures,
     threshold_figures,
 )
+from stages.evaluate.report.figures_in_words import is_short, promise_in_words
 
 CONFIG = FiguresConfig(fpr_limit=0.3, resamples=100, seed=0)
 LABELS = np.array([0, 0, 0, 1, 1, 1])
@@ -70,15 +72,30 @@ def test_the_threshold_counts_what_it_flags():
 
 
 def test_what_the_threshold_promised_stands_beside_what_it_did():
-    figures = promise_figures(np.linspace(0, 1, 99).tolist(), 0.9, 40)
+    figures = promise_figures(Calibration(0.9, np.linspace(0, 1, 99).tolist(), None, None), 40, 1000)
 
     assert figures["promised_false_alarm_rate"] == pytest.approx(0.11)
     assert 0 <= figures["promised_false_alarm_rate_low"] < 0.11 < figures["promised_false_alarm_rate_high"] < 0.3
     assert figures["calibration_images"] == 99
 
 
+@pytest.mark.parametrize(
+    ("images", "photographs", "needed_photographs"), [(1, 12, 228), (29, 40, 27), (19, 190, 190), (18, 180, 190)]
+)
+def test_what_so_few_images_can_promise_and_how_many_it_would_take_is_said(images, photographs, needed_photographs):
+    scores = np.linspace(0.1, 0.4, images).tolist()
+    figures = promise_figures(Calibration(0.5, scores, 0.05, images // 2), 40, photographs)
+
+    assert figures["promisable_false_alarm_rate"] == figures["promised_false_alarm_rate"] == 1 / (images + 1)
+    assert figures["calibration_images_by_copies"] == images // 2
+    assert (figures["asked_false_alarm_rate"], figures["calibration_images_needed"]) == (0.05, 19)
+    assert figures["photographs_needed"] == needed_photographs
+    assert is_short(figures) == (images < 19)
+    assert ("TOO FEW for the 5.0 % asked" in promise_in_words(figures)) == (images < 19)
+
+
 def test_a_model_without_the_scores_of_normal_images_promises_nothing_and_says_why():
-    figures = promise_figures(None, 0.5, 40)
+    figures = promise_figures(Calibration(0.5, None, None, None), 40, 1000)
 
     assert figures["promised_false_alarm_rate"] is None
     assert "train it again" in figures["promised_reason"]

@@ -183,16 +183,24 @@ def test_figures_of_reconstructions_are_null_for_real_defects_and_left_out_where
     assert not any(name.startswith("reconstruction") for name in metrics(evaluated))
 
 
-def test_a_model_that_kept_its_normal_scores_is_held_to_what_they_promise(paths):
+def test_a_model_that_kept_its_normal_scores_is_held_to_what_they_promise(paths, caplog):
     detector = Detector.load(paths.model)
-    detector.calibrated(0.5, [0.1] * 18 + [0.7]).save(paths.model)
+    detector.calibrated(0.5, [0.1] * 18 + [0.7], false_alarm_rate=0.01, judged_by_copies=12).save(paths.model)
 
     evaluate(CONFIG, paths=paths)
 
     figures = metrics(paths)
     assert (figures["promised_false_alarm_rate"], figures["calibration_images"]) == (0.1, 19)
     assert figures["promised_false_alarm_rate_low"] == 0
-    assert "False alarms: 10.0 % promised from 19 normal images; on 4 test images" in paths.page.read_text()
+    assert (figures["promisable_false_alarm_rate"], figures["asked_false_alarm_rate"]) == (0.05, 0.01)
+    needed = figures["photographs_needed"]
+    assert (figures["calibration_images_needed"], needed) == (99, 21)
+    assert (
+        "False alarms: 10.0 % promised from 19 normal images, 12 of them judged by copies of the model that did not "
+        "learn from them, which can promise 5.0 % at best: TOO FEW for the 1.0 % asked, which need 99 (about "
+        f"{needed} good photographs); on 4 test images"
+    ) in paths.page.read_text()
+    assert f"which need 99 (about {needed} good photographs)" in caplog.text
 
 
 def test_a_model_without_them_promises_nothing(evaluated):

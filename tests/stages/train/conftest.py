@@ -65,7 +65,8 @@ def train_on(paths):
     short = {"steps": 4, "batch_size": 4, "validate_every": 2}
     training = read_section(TrainingConfig, "training", ROOT / "params.yaml").model_copy(update=short)
 
-    def train_on(model, state="state"):
-        train(SIZE, model, training, OperatingPointConfig(false_alarm_rate=0.2), paths=paths, state=Path(state))
+    def train_on(model, state="state", false_alarm_rate=0.2):
+        operating_point = OperatingPointConfig(false_alarm_rate=false_alarm_rate)
+        train(SIZE, model, training, operating_point, paths=paths, state=Path(state))
 
     return train_on

@@ -8,11 +8,13 @@ import pandas as pd
 import pytest
 import torch
 
+from diffusionad.data.manifest import read_manifest
 from diffusionad.detector import Detector
 from stages.benchmark.stage import BenchmarkConfig, benchmark
 from stages.benchmark.timing import Effort
 from stages.evaluate.stage import EvaluationConfig, evaluate
 from stages.train import stage as train_module
+from stages.train.selection import OperatingPointConfig, load_validation, publish
 from toys.detectors import TINY, read_config
 
 MODEL = read_config(TINY)
@@ -83,6 +85,56 @@ def test_a_model_knows_the_errors_of_normal_images_held_out_of_training(paths, t
 
     assert 0 < float(kept[0]) < float(kept[1])
     torch.testing.assert_close(detector.weights["normal_error_range"], kept, atol=1e-6, rtol=0)
+
+
+def test_what_too_few_images_cannot_promise_is_logged_and_kept_with_the_model(paths, train_on, caplog):
+    """Four normal images set the threshold: 1 / 5 is the best they can promise, which a rate of 0.2 asks for."""
+    caplog.set_level("INFO")
+    train_on(PATCHCORE)
+    (enough,) = (record for record in caplog.records if "set the threshold" in record.message)
+    scale = Detector.load(paths.model).config.scale
+    assert (len(scale.normal_scores), scale.false_alarm_rate, scale.judged_by_copies) == (4, 0.2, 0)
+
+    caplog.clear()
+    train_on(PATCHCORE, false_alarm_rate=0.05)
+    (short,) = (record for record in caplog.records if "set the threshold" in record.message)
+
+    assert (enough.levelname, short.levelname) == ("INFO", "WARNING")
+    assert "can promise 20.0 % false alarms at best; 20.0 % was asked, which needs 4: about 12 good" in enough.message
+    assert "which needs 19: about 57 good photographs, split as these are; 20.0 % is promised" in short.message
+    assert Detector.load(paths.model).config.scale.false_alarm_rate == 0.05
+
+
+def test_images_that_copies_judged_count_as_those_of_the_validation_set_do(paths, train_on, caplog):
+    """Four for validation and fifteen trained on make nineteen, which 5 % needs; none reaches the threshold."""
+    train_on(PATCHCORE)
+    trained = Detector.load(paths.model)
+    config = trained.config.model_copy(update={"threshold": 0.0, "scale": None})
+    model = config.build()
+    model.load_state_dict(trained.weights)
+    detector = Detector(model, config)
+    validation = load_validation(read_manifest(paths.manifest).query("split == 'val'"), config.image_size, paths)
+    held_out = torch.linspace(0.2, 0.4, 15, dtype=torch.float64)
+    caplog.set_level("INFO")
+    caplog.clear()
+
+    for count, level in ((15, "INFO"), (14, "WARNING")):
+        publish(
+            detector,
+            {"step": 1, "val_image_auroc": 1.0, "val_pixel_ap": 1.0},
+            validation,
+            OperatingPointConfig(false_alarm_rate=0.05),
+            paths,
+            40,
+            held_out[:count],
+        )
+        kept = Detector.load(paths.model).config
+        (told,) = (record for record in caplog.records if "set the threshold" in record.message)
+        caplog.clear()
+
+        assert (len(kept.scale.normal_scores), kept.scale.judged_by_copies, told.levelname) == (4 + count, count, level)
+        assert kept.threshold > max(kept.scale.normal_scores)
+        assert set(held_out[:count].tolist()) <= set(kept.scale.normal_scores)
 
 
 def test_the_rival_goes_through_the_same_stages(paths, train_on):
