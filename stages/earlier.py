@@ -14,6 +14,7 @@ ADDED: dict[str, Any] = {
     "download.line_width_px": 3,
     "download.contract.max_mask_area": 0.5,
     "download.contract.max_same_masks": 0.5,
+    "promotion.default.max_promised_false_alarm_rate": None,
 }
 """Keys that did not exist, with the value that params.yaml ships with now."""
 

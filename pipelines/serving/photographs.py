@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from stages.download.layouts.listing import files_below
+from stages.download.layouts.listing import LEFT_BEHIND, is_picture, walk
 
 TABLE = "predictions.csv"
 PICTURES = ("heat", "overlay")
@@ -48,14 +48,17 @@ def find_photographs(sources: Sequence[str], out: Path) -> Photographs:
     homes: list[Path] = []
     found: dict[Path, Path] = {}
     earlier: set[Path] = set()
+    left_behind: set[Path] = set()
     for source in sources:
         count = 0
         for path in _paths_of(source):
             homes.append(path if path.is_dir() else path.parent)
-            for file in files_below(path) if path.is_dir() else [path]:
-                # A folder that links into itself holds a file under many names, but only in one place.
+            for file, is_junk in sorted(walk(path)) if path.is_dir() else [(path, False)]:
+                # A folder that is linked to holds a file under many names, but only in one place.
                 place = Path(os.path.realpath(file.parent), file.name)
-                if any(map(is_output, _folders_of_output(file))):
+                if is_junk:
+                    left_behind |= {place} if is_picture(file) else set()
+                elif any(map(is_output, _folders_of_output(file))):
                     earlier.add(place)
                 else:
                     found.setdefault(place, file)
@@ -65,7 +68,8 @@ def find_photographs(sources: Sequence[str], out: Path) -> Photographs:
             raise ValueError(f"{source}: no files here{known}; name a file, a folder, a list of paths or a pattern")
     home = Path(os.path.commonpath(homes))
     files = {file.relative_to(home).as_posix(): file for file in sorted(found.values())}
-    return Photographs(files, {EARLIER: len(earlier)} if earlier else {})
+    passed_over = {EARLIER: len(earlier), LEFT_BEHIND: len(left_behind)}
+    return Photographs(files, {reason: count for reason, count in passed_over.items() if count})
 
 
 def _paths_of(source: str) -> list[Path]:

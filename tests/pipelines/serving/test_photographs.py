@@ -3,6 +3,7 @@
 import pytest
 
 from pipelines.serving.photographs import COLUMNS, EARLIER, find_photographs
+from stages.download.layouts.listing import LEFT_BEHIND
 
 NAMES = ("line-1/a.png", "line-1/deep/b.jpg", "line-2/c [1].bmp")
 
@@ -26,6 +27,17 @@ def write_outputs(out):
 
 def names(*sources, out="out"):
     return tuple(find_photographs([str(source) for source in sources], out).files)
+
+
+def test_what_notebooks_and_file_managers_leave_behind_is_passed_over_and_counted(folder):
+    for name in (".ipynb_checkpoints/a-checkpoint.png", "@eaDir/a.png", "line-1/.thumbnails/a.png", "Thumbs.db"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"junk")
+
+    found = find_photographs([str(folder)], folder / "out")
+
+    assert tuple(found.files) == NAMES
+    assert found.passed_over == {LEFT_BEHIND: 3}
 
 
 def test_folder_files_pattern_and_lists_name_the_same_photographs(folder, tmp_path):
