@@ -17,6 +17,11 @@ class CategoryPaths:
         return f"{self.dataset}/{self.category}"
 
     @property
+    def source(self) -> Path:
+        """JSON: fingerprint of what the source of the data holds (`stages.download.watch`)."""
+        return self._data / "source.json"
+
+    @property
     def images(self) -> Path:
         """Folder: the raw photographs and masks, byte for byte as published. Manifest paths are relative to it."""
         return self._data / "images"

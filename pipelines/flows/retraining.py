@@ -19,7 +19,7 @@ from pipelines.flows.settings import OrchestrationConfig, read_orchestration
 from pipelines.flows.training import TrainingOutcome, failed, final_state, judge_training, run_training
 from pipelines.launch.states import UNCHANGED
 from pipelines.processes import stop_all
-from pipelines.repository.changes import STATES, SourceState, current_state, locked_stages, read_state, write_state
+from pipelines.repository.changes import STATES, current_state, locked_stages, read_state, write_state
 from pipelines.repository.dvc import stream_dvc
 from pipelines.repository.dvc_index import has_remote
 from pipelines.repository.git import git
@@ -87,8 +87,7 @@ def _retrain(
     with workspace(name, checkout) as folder, contextlib.chdir(folder):
         for state in last.values():
             carry_over(state.stages if state else {}, folder)
-        # DVC does not look at the source: it is told which downloads to repeat.
-        downloads = frozenset(f"download@{key}" for key in changed if force or _is_other_data(now[key], last[key]))
+        downloads = frozenset(f"download@{key}" for key in changed if force)
         entries = find_categories(*_names(entries, name))
         trained = run_training(entries, config, downloads)
         # Before judging: a champion whose data and model nobody else can fetch would be half a promotion.
@@ -105,10 +104,6 @@ def _retrain(
 def _names(entries: Sequence[Entry], name: str) -> tuple[str, str | None]:
     dataset = entries[0].paths.dataset
     return dataset, None if name == dataset else entries[0].paths.category
-
-
-def _is_other_data(now: SourceState, last: SourceState | None) -> bool:
-    return last is not None and now.data != last.data
 
 
 def _push(folder: Path, timeout_s: float) -> None:

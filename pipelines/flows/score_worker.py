@@ -19,12 +19,13 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 
 from diffusionad.data.decode import read_bytes
-from pipelines.repository.changes import list_bucket, list_folder
+from pipelines.repository.changes import list_folder
 from pipelines.serving.packaging import load_served
 from stages.command import leave_at_once
 from stages.download import bucket
-from stages.download.sources import local_path
 from stages.download.transfer import Interrupted
+from stages.download.watch.places import local_path
+from stages.download.watch.versions import list_bucket
 from stages.files import atomic_file, read_json
 
 COLUMNS = ["path", "image_version", "score", "label", "threshold", "error", "scored_at"]

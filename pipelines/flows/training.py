@@ -1,7 +1,5 @@
 """Flow `training`: stages -> MLflow run -> registered version -> gate -> champion or report, in the current folder."""
 
-import subprocess
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +12,6 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
 from pipelines.catalogue import Entry, find_categories
-from pipelines.digests import file_digest, folder_digest, text_digest
 from pipelines.flows.report import (
     report_comparison,
     report_decision,
@@ -38,10 +35,8 @@ from pipelines.repository.dvc import changed_stages
 from pipelines.repository.dvc_index import stage_graph
 from pipelines.tracking.store import connect
 from pipelines.tracking.track import track
-from stages.files import atomic_file
-from stages.params import DETECTORS, PARAMS
+from stages.download.watch.settings import check_settings
 
-CHECKED = Path(".local", "settings-checked")
 LAST = ("evaluate", "benchmark")
 """The stages that no other stage needs."""
 
@@ -157,24 +152,6 @@ def failed(error: Exception) -> State[Any]:
     line = one_line(error)
     get_run_logger().error(line)
     return Failed(message=line)
-
-
-def check_settings() -> None:
-    """Read every setting, so that hours of training do not end at a typo in `evaluation`.
-
-    Raises:
-        ValueError: If a setting is wrong; one line for each.
-    """
-    code = [folder_digest(Path(room)) for room in ("diffusionad", "stages", DETECTORS)]
-    digest = text_digest(" ".join([file_digest(PARAMS), *code]))
-    # The check loads everything that the stages load, which takes seconds: settings that passed are not checked again.
-    if CHECKED.is_file() and CHECKED.read_text() == digest:
-        return
-    done = subprocess.run([sys.executable, "-m", "stages.tools.check"], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise ValueError(done.stderr.strip().removeprefix("error: "))
-    with atomic_file(CHECKED) as draft:
-        draft.write_text(digest)
 
 
 def register_and_report(client: MlflowClient, entry: Entry, run_id: str | None) -> str:

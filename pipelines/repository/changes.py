@@ -1,10 +1,6 @@
-"""Has anything changed since the last retraining? Listings and git answer that; no image is read."""
+"""Has anything changed since the last retraining? A look at the source and git answer that."""
 
 import json
-import os
-import urllib.error
-import urllib.request
-from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,12 +10,12 @@ from pipelines.catalogue import Entry
 from pipelines.digests import text_digest
 from pipelines.errors import TransientError
 from pipelines.repository.git import git
+from stages.command import TemporaryError
 from stages.common.dataset import DatasetConfig
-from stages.download import bucket
 from stages.download.fetch import FetchConfig
-from stages.download.sources import local_path, select_category
-from stages.download.transfer import Interrupted
 from stages.download.unpack import SUFFIXES
+from stages.download.watch.look import MEMORY, look
+from stages.download.watch.places import read_mirror
 from stages.files import write_json
 from stages.params import DETECTORS, PARAMS, read_section
 
@@ -32,7 +28,7 @@ class SourceState(NamedTuple):
     """The data, code and settings that a retraining started from."""
 
     data: str
-    """Digest of the listing of the source."""
+    """Digest of what the source holds (`stages.download.watch.look`)."""
     code: str
     """Digest of the committed code and settings."""
     stages: dict[str, Any]
@@ -55,45 +51,12 @@ def current_state(entry: Entry, folder: Path) -> SourceState:
     """
     dataset = read_section(DatasetConfig, f"datasets.{entry.paths.dataset}", folder / PARAMS)
     fetch = read_section(FetchConfig, "download.fetch", folder / PARAMS)
-    mirror = os.environ.get("DATA_MIRROR") or YAML(typ="safe").load(folder / PARAMS)["download"]["mirror"]
-    places = [f"{mirror.rstrip('/')}/{name}" for name in dataset.mirror_names] if mirror else []
-    places += [source.url for source in dataset.sources]
-    refusals = []
-    for place in (place.replace("{category}", entry.paths.category) for place in places):
-        try:
-            listing = list_source(place, entry.paths.category, fetch.timeout_s)
-        except TransientError:
-            raise
-        except ValueError as error:
-            refusals.append(str(error))
-            continue
-        if listing:
-            return SourceState(text_digest(json.dumps(sorted(listing.items()))), _code(folder), {})
-        refusals.append(f"{place}: nothing is there")
-    raise ValueError("; ".join(refusals) or f"{entry.paths.dataset}: no source and no mirror is named")
-
-
-def list_source(place: str, category: str, timeout_s: float) -> dict[str, str]:
-    """Return the version of each file of a source by its name: size and time, ETag, or release; {} if it has none.
-
-    Of a source with several categories, only the files of the named one and those that all share are listed.
-
-    Raises:
-        TransientError: If a server does not answer.
-        ValueError: If the source may not be read.
-    """
-    if place.startswith("package:"):
-        name = place.removeprefix("package:")
-        return {name: metadata.version(name)}
-    path = local_path(place)
-    if path is not None:
-        return select_category(list_folder(path), category)
+    mirror, memory = read_mirror(folder / PARAMS), folder / MEMORY
     try:
-        if place.startswith("s3://"):
-            return select_category(list_bucket(place, timeout_s), category)
-        return _ask(place, timeout_s)
-    except Interrupted as error:
-        raise TransientError(f"{place}: {error}") from None
+        found = look(dataset, entry.paths.category, mirror, timeout_s=fetch.timeout_s, is_known=True, memory=memory)
+    except TemporaryError as error:
+        raise TransientError("; ".join(str(error).splitlines())) from None
+    return SourceState(found.fingerprint.sha256, _code(folder), {})
 
 
 def list_folder(path: Path) -> dict[str, str]:
@@ -105,19 +68,6 @@ def list_folder(path: Path) -> dict[str, str]:
         files = [(file, file.name) for file in archives if file.is_file()]
     statuses = [(name, file.stat()) for file, name in files]
     return {name: f"{status.st_size} {status.st_mtime_ns}" for name, status in statuses}
-
-
-def list_bucket(url: str, timeout_s: float) -> dict[str, str]:
-    """Return size and ETag of each object below a prefix, or of the archives of its name.
-
-    Raises:
-        Interrupted: If there is no answer.
-        ValueError: If the bucket does not exist or may not be listed.
-    """
-    objects = bucket.list_objects(url.rstrip("/"), timeout_s)
-    found = {stored.name: f"{stored.size} {stored.tag}" for stored in objects}
-    below = {name[1:]: version for name, version in found.items() if name.startswith("/") and not name.endswith("/")}
-    return below or {name: version for name, version in found.items() if name in ("", *SUFFIXES)}
 
 
 def read_state(key: str, folder: Path) -> SourceState | None:
@@ -136,20 +86,6 @@ def locked_stages(key: str, folder: Path) -> dict[str, Any]:
     file = folder / "dvc.lock"
     stages = YAML(typ="safe").load(file)["stages"] if file.is_file() else {}
     return {name: content for name, content in stages.items() if name.endswith(f"@{key}")}
-
-
-def _ask(url: str, timeout_s: float) -> dict[str, str]:
-    request = urllib.request.Request(url, method="HEAD", headers={"User-Agent": "diffusionad-ops"})  # noqa: S310  # https or http, by DatasetConfig
-    try:
-        with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310
-            return {
-                url: " ".join(str(answer.headers.get(name)) for name in ("ETag", "Last-Modified", "Content-Length"))
-            }
-    except urllib.error.HTTPError as error:
-        error.close()
-        raise ValueError(f"{url}: the server answered {error.code} {error.reason}") from None
-    except OSError as error:
-        raise TransientError(f"{url}: no answer ({getattr(error, 'reason', error)})") from None
 
 
 def _code(folder: Path) -> str:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from pipelines.errors import TransientError
 from pipelines.processes import stream
+from stages.download.watch.look import SWITCH
 
 StageOutcome = Literal["ran", "restored", "unchanged"]
 """What DVC did with a stage: ran it, took its outputs from the cache, or found nothing changed."""
@@ -31,13 +32,19 @@ TRANSIENT = (
 """Parts of DVC's own errors that another attempt may mend; DVC has no exit status for them."""
 
 
-def run_dvc(folder: Path, *arguments: str) -> None:
+def run_dvc(folder: Path, *arguments: str, looks: bool = True) -> None:
     """Run a command of DVC in a folder; its output goes to the terminal.
+
+    Args:
+        folder: Root of the checkout.
+        arguments: Command and options for DVC.
+        looks: Whether sources of data are looked at again; if not, what dvc.lock knows of them counts.
 
     Raises:
         ValueError: If it fails.
     """
-    done = subprocess.run(_command(*arguments), cwd=folder, env=_environment(), check=False)
+    environment = _environment() | ({} if looks else {SWITCH: "no"})
+    done = subprocess.run(_command(*arguments), cwd=folder, env=environment, check=False)
     if done.returncode:
         raise ValueError(f"{folder}: `dvc {' '.join(arguments)}` failed with status {done.returncode}; see above")
 

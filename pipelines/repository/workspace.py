@@ -13,10 +13,12 @@ from pipelines.processes import end_inside
 from pipelines.repository.dvc import run_dvc
 from pipelines.repository.dvc_index import share_cache
 from pipelines.repository.git import git
+from stages.download.watch.look import MEMORY
 
 PLACE = Path(".local", "worktrees")
-SHARED = (Path(".local", "mlflow"), Path(".local", "training"))
-"""Folders that worktrees share with the checkout, so that a training that was killed resumes in the next worktree."""
+SHARED = (Path(".local", "mlflow"), Path(".local", "training"), MEMORY)
+"""Folders that worktrees share with the checkout, so that a training that was killed resumes in the next worktree, and
+what was hashed is not hashed again."""
 GIT_S = 600
 """How long to wait for another process that changes the worktrees, s."""
 

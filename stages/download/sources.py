@@ -2,12 +2,10 @@
 
 import fcntl
 import hashlib
-import importlib.util
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
-from urllib.parse import unquote, urlsplit
 
 from stages.command import TemporaryError
 from stages.common.dataset import DatasetConfig
@@ -15,9 +13,11 @@ from stages.download import bucket
 from stages.download.fetch import FetchConfig, fetch_file
 from stages.download.transfer import Interrupted
 from stages.download.unpack import SUFFIXES, unpack
-from stages.files import atomic_folder, file_digest
+from stages.download.watch.places import local_path, package_folder, places_of, refusal, select_category
+from stages.download.watch.versions import ask, list_bucket
+from stages.files import atomic_folder, file_digest, read_json, write_json
 
-V = TypeVar("V")
+log = logging.getLogger(__name__)
 
 
 def find_root(config: FetchConfig, dataset: DatasetConfig, category: str, mirror: str | None, cache: Path) -> Path:
@@ -35,14 +35,9 @@ def find_root(config: FetchConfig, dataset: DatasetConfig, category: str, mirror
         ValueError: If no place has the data set: one line for each place that was tried, and the way out.
         OSError: If the disk is full.
     """
-    places: list[tuple[str, str | None]] = []
-    if mirror:
-        places += [(f"{mirror.rstrip('/')}/{name}", None) for name in dataset.mirror_names]
-    places += [(source.url, source.sha256) for source in dataset.sources]
     refusals: list[str] = []
     kind = ValueError
-    for place, sha256 in places:
-        url = place.replace("{category}", category)
+    for url, sha256 in places_of(dataset, category, mirror):
         try:
             return _obtain(config, url, sha256, category, cache)
         except TemporaryError as error:
@@ -53,29 +48,7 @@ def find_root(config: FetchConfig, dataset: DatasetConfig, category: str, mirror
             kind = TemporaryError
         except ValueError as error:
             refusals.append(str(error))
-    if not refusals:
-        refusals.append("no source and no mirror is named for this data set")
-    advice = dataset.terms or "name a mirror with DATA_MIRROR or download.mirror, or add a source to `datasets`"
-    raise kind("\n".join([*refusals, advice]))
-
-
-def local_path(url: str) -> Path | None:
-    """Return the path that `file://...` or a plain path names; None for any other scheme."""
-    if url.startswith("file://"):
-        return Path(unquote(urlsplit(url).path))
-    return None if "://" in url or url.startswith("package:") else Path(url).expanduser()
-
-
-def package_folder(name: str) -> Path:
-    """Return the folder `data` of an installed package, without importing the package.
-
-    Raises:
-        ValueError: If it is not installed.
-    """
-    spec = importlib.util.find_spec(name.replace("-", "_"))
-    if spec is None or not spec.submodule_search_locations:
-        raise ValueError(f"package:{name}: not installed; run `.venv/bin/pip install {name}`")
-    return Path(next(iter(spec.submodule_search_locations)), "data")
+    raise kind(refusal(refusals, dataset))
 
 
 def _obtain(config: FetchConfig, url: str, sha256: str | None, category: str, cache: Path) -> Path:
@@ -107,16 +80,49 @@ def _unpacked(config: FetchConfig, archive: Path, sha256: str | None, cache: Pat
 
 def _fetched(config: FetchConfig, url: str, sha256: str | None, cache: Path) -> Path:
     tree = cache / _key(url, sha256 or "")
+    stamp = _stamp(tree)
     with _locked(tree):
-        if not tree.is_dir():
-            archive = tree.with_name(f"{tree.name}-{url.rsplit('/', 1)[-1][-100:] or 'archive'}")
-            if not archive.is_file():
-                fetch_file(config, url, archive, sha256)
-            try:
-                _publish_archive(config, archive, tree)
-            finally:
-                archive.unlink(missing_ok=True)
+        if tree.is_dir() and sha256 is not None:
+            return tree
+        try:
+            version = "" if sha256 is not None else _version(url, config.timeout_s)
+        except (Interrupted, ValueError) as error:
+            return _kept(tree, error)
+        if tree.is_dir() and version and stamp.is_file() and read_json(stamp) == {url: version}:
+            return tree
+        archive = tree.with_name(f"{tree.name}-{url.rsplit('/', 1)[-1][-100:] or 'archive'}")
+        if not archive.is_file():
+            fetch_file(config, url, archive, sha256)
+        stamp.unlink(missing_ok=True)
+        try:
+            _publish_archive(config, archive, tree)
+        finally:
+            archive.unlink(missing_ok=True)
+        write_json(stamp, {url: version})
     return tree
+
+
+def _version(url: str, timeout_s: float) -> str:
+    """Ask for the version of an archive; "" if its server does not tell versions apart."""
+    return list_bucket(url, timeout_s).get("", "") if url.startswith("s3://") else ask(url, timeout_s)
+
+
+def _kept(tree: Path, error: Exception) -> Path:
+    """Return what was fetched before from a place that cannot be asked; without it, the error stands.
+
+    Raises:
+        Interrupted: If nothing was fetched, and the place did not answer.
+        ValueError: If nothing was fetched, and the place refused.
+    """
+    if not tree.is_dir():
+        raise error
+    log.warning("what was fetched before is used, and may be old: %s", error)
+    return tree
+
+
+def _stamp(tree: Path) -> Path:
+    """The file beside a fetched tree that holds the version of what it was made from."""
+    return tree.with_name(f"{tree.name}.json")
 
 
 def _publish_archive(config: FetchConfig, archive: Path, tree: Path) -> None:
@@ -126,20 +132,34 @@ def _publish_archive(config: FetchConfig, archive: Path, tree: Path) -> None:
 
 def _bucket_folder(config: FetchConfig, url: str, category: str, cache: Path) -> Path:
     tree = cache / _key(url, category)
+    stamp = _stamp(tree)
     with _locked(tree):
-        if tree.is_dir():
-            return tree
-        listing = bucket.list_objects(f"{url.rstrip('/')}/", config.timeout_s)
-        objects = select_category({stored.name: stored.size for stored in listing}, category)
+        try:
+            listing = list(bucket.list_objects(f"{url.rstrip('/')}/", config.timeout_s))
+        except (Interrupted, ValueError) as error:
+            return _kept(tree, error)
+        objects = select_category({stored.name: stored for stored in listing}, category)
         if not objects:
             return _bucket_archive(config, url, cache)
-        if len(objects) > config.max_files or sum(objects.values()) > config.max_unpacked_mib << 20:
+        size = sum(stored.size for stored in objects.values())
+        if len(objects) > config.max_files or size > config.max_unpacked_mib << 20:
             raise ValueError(
-                f"{url}: {len(objects)} files of {sum(objects.values()) >> 20} MiB are more than "
+                f"{url}: {len(objects)} files of {size >> 20} MiB are more than "
                 "download.fetch.max_files and max_unpacked_mib allow"
             )
+        versions = {name: f"{stored.size} {stored.tag}" for name, stored in objects.items()}
+        known = read_json(stamp) if tree.is_dir() and stamp.is_file() else {}
+        if versions == known:
+            return tree
+        kept = [name for name in versions if versions[name] == known.get(name) and (tree / name).is_file()]
         with atomic_folder(tree) as draft:
-            bucket.copy_objects(url, list(objects), draft, timeout_s=config.timeout_s, attempts=config.attempts)
+            for name in kept:
+                (draft / name).parent.mkdir(parents=True, exist_ok=True)
+                (draft / name).hardlink_to(tree / name)
+            new = [name for name in versions if name not in set(kept)]
+            bucket.copy_objects(url, new, draft, timeout_s=config.timeout_s, attempts=config.attempts)
+            stamp.unlink(missing_ok=True)
+        write_json(stamp, versions)
     return tree
 
 
@@ -149,19 +169,6 @@ def _bucket_archive(config: FetchConfig, url: str, cache: Path) -> Path:
     if suffix is None:
         raise ValueError(f"{url}: no object below it, and no archive of that name")
     return _fetched(config, f"{url}{suffix}", None, cache)
-
-
-def select_category(objects: dict[str, V], category: str) -> dict[str, V]:
-    """Keep the objects of one category and those that all categories share.
-
-    Args:
-        objects: Any value by key, relative to the folder of the data set.
-        category: Name of the category. If no folder has this name, everything is kept.
-    """
-    if not any(name.startswith(f"{category}/") for name in objects):
-        return objects
-    shared = ("split_csv/", f"{category}/")
-    return {name: size for name, size in objects.items() if name.startswith(shared) or "/" not in name}
 
 
 def _key(*parts: str) -> str:

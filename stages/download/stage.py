@@ -1,7 +1,6 @@
 """Fetch one category of a data set, split it, and check it against its contract."""
 
 import logging
-import os
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -23,6 +22,7 @@ from stages.download.layouts.listing import Item, Listing
 from stages.download.sources import find_root
 from stages.download.splits import draw_splits, join_units
 from stages.download.survey import Survey, lookalikes, remove_rest, survey
+from stages.download.watch.places import read_mirror
 from stages.files import atomic_file, atomic_folder, write_json
 from stages.params import read_section
 from stages.paths import CategoryPaths
@@ -184,7 +184,7 @@ def _stage(_key: str, paths: CategoryPaths) -> None:
         read_section(DatasetConfig, f"datasets.{paths.dataset}"),
         config,
         paths=paths,
-        mirror=os.environ.get("DATA_MIRROR") or config.mirror,
+        mirror=read_mirror(),
         cache=CACHE,
     )
 

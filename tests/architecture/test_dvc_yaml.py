@@ -12,6 +12,8 @@ from stages.train.settings import read_model_config
 
 ROOT = Path(__file__).parents[2]
 STAGES = {name: entry["do"] for name, entry in YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"].items()}
+# No stage of its own, but the eyes of `download`: it runs always, whatever it depends on.
+WATCH = STAGES.pop("watch")
 # Without its cache, which may remember a module that has gone.
 GRAPH = grimp.build_graph("diffusionad", "stages", exclude_type_checking_imports=True, cache_dir=None)
 
@@ -127,6 +129,13 @@ def test_a_stage_runs_the_module_of_its_name(stage):
     assert STAGES[stage]["cmd"].endswith(f"python -m stages.{stage} ${{key}}")
 
 
+def test_there_are_six_stages_and_a_look_that_always_runs_and_keeps_what_it_saw():
+    assert list(STAGES) == ["download", "foreground", "synthesize", "train", "evaluate", "benchmark"]
+    assert WATCH["cmd"].endswith("python -m stages.download.watch ${key}")
+    assert WATCH["always_changed"]
+    assert [options for (out,) in map(dict.values, WATCH["outs"]) for options in out] == ["persist"]
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_lists_the_sections_it_reads(stage):
     """DVC does not rerun a stage for a section that it does not list."""
@@ -229,7 +238,7 @@ def test_the_same_files_stand_in_paths_and_in_dvc_yaml():
         if isinstance(value, property) and not name.startswith("_") and name not in NOT_TRACKED
     }
 
-    listed = set().union(*(names(stage, "deps", "outs", "metrics", "plots") for stage in STAGES))
+    listed = set().union(*(names(stage, "deps", "outs", "metrics", "plots") for stage in STAGES), *WATCH["outs"])
 
     assert {name for name in listed if not is_code(name)} == handed_on
 
@@ -244,6 +253,7 @@ def test_the_only_metrics_are_figures_that_a_person_compares():
 @pytest.mark.parametrize("stage", STAGES)
 def test_what_a_stage_reads_is_made_before_it(stage):
     order = list(STAGES)
-    made = set().union(*(names(one, "outs", "metrics", "plots") for one in order[: order.index(stage)]))
+    before = order[: order.index(stage)]
+    made = set().union(*(names(one, "outs", "metrics", "plots") for one in before), *WATCH["outs"])
 
     assert {name for name in names(stage, "deps") if not is_code(name)} <= made

@@ -3,15 +3,22 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import sys
 import time
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from toys.datasets import describe_dataset
 from toys.params import set_values
+from toys.plates import draw_plates
 
 MODEL = "models/plates/plate/model.safetensors"
+LOOK = "Running stage 'watch@plates-plate':"
+"""What every run says: the source of the data is looked at."""
 SETTINGS = "params/detectors/diffusionad.yaml"
 
 
@@ -28,8 +35,30 @@ def test_two_fresh_checkouts_end_in_one_lock(trained, fresh):
 def test_a_second_run_does_nothing(trained):
     output = trained.run("dvc", "repro").stdout
 
-    assert "Running stage" not in output
-    assert "Data and pipelines are up to date." in output
+    assert [line for line in output.splitlines() if line.startswith("Running stage")] == [LOOK]
+
+
+def test_new_photographs_are_seen(fresh, parts, tmp_path):
+    source = Path(shutil.copytree(parts, tmp_path / "source"))
+    fresh.change(datasets__plates=describe_dataset("plates", source))
+    fresh.run("dvc", "repro", "download@plates-plate")
+    before = json.loads((fresh.root / "reports/plates/plate/data.json").read_text())["images"]
+    draw_plates(source / "plate" / "train" / "good", np.random.default_rng(7), 1)
+
+    fresh.run("dvc", "repro", "download@plates-plate")
+
+    assert json.loads((fresh.root / "reports/plates/plate/data.json").read_text())["images"] == before + 1
+
+
+def test_a_size_that_no_network_takes_is_refused_before_anything_is_made(fresh):
+    fresh.change(image__size=[30, 50])
+
+    refused = fresh.run("dvc", "repro", check=False)
+
+    assert (
+        "for `categories.plates-plate`: `unet` halves an image down to 1/8; (30, 50) is not divisible" in refused.stderr
+    )
+    assert not (fresh.root / "data").exists()
 
 
 def test_the_figures_are_shown_by_dvc(trained):
@@ -82,7 +111,7 @@ def test_the_settings_of_a_detector_train_again_only_the_categories_that_name_it
     set_values(trained.root / "params/detectors/patchcore.yaml", candidates=5)
     code = trained.root / "diffusionad/detectors/patchcore/model.py"
     code.write_text(f"{code.read_text()}# a comment\n")
-    assert "Data and pipelines are up to date." in trained.run("dvc", "status").stdout
+    assert json.loads(trained.run("dvc", "status", "--json").stdout) == {"watch@plates-plate": ["always changed"]}
     set_values(trained.root / SETTINGS, guidance__scale=0.7)
 
     changed = trained.run("dvc", "status", "--json").stdout

@@ -3,13 +3,11 @@
 import os
 from pathlib import Path
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from pipelines.catalogue import find_categories
 from pipelines.errors import TransientError
-from pipelines.repository.changes import current_state, list_source, read_state, write_state
+from pipelines.repository.changes import current_state, read_state, write_state
 from toys.datasets import describe_dataset
 from toys.params import set_values
 
@@ -114,51 +112,9 @@ def test_a_source_that_is_not_there_is_named(seen, source):
         seen()
 
 
-@pytest.fixture
-def s3(monkeypatch):
-    server = ThreadedMotoServer("127.0.0.1", 0)
-    server.start()
-    host, port = server.get_host_and_port()
-    settings = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="factory")
-    yield client
-    client.close()
-    server.stop()
+def test_a_server_that_does_not_answer_may_do_so_later(seen, workshop):
+    set_values(Path("params.yaml"), datasets={"toy": describe_dataset("toy", "http://127.0.0.1:9/cells.zip")})
+    workshop.commit()
 
-
-def test_an_object_of_the_same_length_is_another_version(s3):
-    s3.put_object(Bucket="factory", Key="cells/mono/a.png", Body=b"one")
-    s3.put_object(Bucket="factory", Key="cells-of-others/a.png", Body=b"one")
-    before = list_source("s3://factory/cells", "mono", 5)
-
-    s3.put_object(Bucket="factory", Key="cells/mono/a.png", Body=b"two")
-
-    assert list(before) == ["mono/a.png"]
-    assert list_source("s3://factory/cells", "mono", 5) != before
-
-
-def test_a_bucket_without_credentials_is_told_in_one_line(s3, monkeypatch, tmp_path):
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.delenv(name)
-    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
-        monkeypatch.setenv(name, str(tmp_path / "none"))
-
-    with pytest.raises(ValueError, match="no credentials; set AWS_ACCESS_KEY_ID"):
-        list_source("s3://factory/cells", "mono", 5)
-
-
-@pytest.mark.parametrize("place", ["s3://factory/cells", "http://127.0.0.1:9/cells.zip"])
-def test_a_server_that_does_not_answer_may_do_so_later(s3, monkeypatch, place):
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-
-    with pytest.raises(TransientError, match=f"{place}: no answer"):
-        list_source(place, "mono", 0.5)
+    with pytest.raises(TransientError, match=r"http://127.0.0.1:9/cells.zip: no answer"):
+        seen()

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from stages.download.sources import find_root, local_path, package_folder
+from stages.download import bucket
+from stages.download.sources import find_root
+from stages.download.watch.places import local_path, package_folder
 
 
 @pytest.fixture
@@ -158,3 +160,85 @@ def test_a_package_is_found_without_being_imported():
     assert "elpv_dataset" not in sys.modules
     with pytest.raises(ValueError, match=r"package:no-such-thing: not installed; run `.venv/bin/pip install"):
         package_folder("no-such-thing")
+
+
+@pytest.fixture
+def other(nut, tmp_path):
+    """An archive with one photograph more."""
+    folder = Path(shutil.copytree(nut, tmp_path / "other"))
+    shutil.copy(folder / "nut/train/good/00.png", folder / "nut/train/good/new.png")
+    return Path(shutil.make_archive(tmp_path / "other", "zip", folder))
+
+
+def test_an_archive_that_changed_on_its_server_is_fetched_anew(root, web, archive, other):
+    web.files["mine.zip"] = archive.read_bytes()
+    before = names(root(f"{web.url}/mine.zip"))
+    web.files["mine.zip"] = other.read_bytes()
+
+    assert names(root(f"{web.url}/mine.zip")) == sorted([*before, "nut/train/good/new.png"])
+    root(f"{web.url}/mine.zip")
+    assert len(web.requests) == 2
+
+
+def test_an_archive_whose_server_tells_no_versions_is_fetched_each_time(root, web, archive, other):
+    web.has_tags, web.files["mine.zip"] = False, archive.read_bytes()
+    root(f"{web.url}/mine.zip")
+    web.files["mine.zip"] = other.read_bytes()
+
+    assert "nut/train/good/new.png" in names(root(f"{web.url}/mine.zip"))
+
+
+def test_an_archive_with_a_stated_checksum_is_fetched_once_and_for_all(root, web, archive):
+    web.files["mine.zip"] = archive.read_bytes()
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    first = root(f"{web.url}/mine.zip", sha256=digest)
+    web.files.clear()
+
+    assert root(f"{web.url}/mine.zip", sha256=digest) == first
+
+
+@pytest.mark.parametrize("trouble", [404, 503, "silent"])
+def test_what_was_fetched_stays_usable_while_its_server_is_away(root, web, archive, caplog, trouble):
+    web.files["mine.zip"] = archive.read_bytes()
+    first = root(f"{web.url}/mine.zip")
+    web.statuses["mine.zip"] = trouble
+
+    assert root(f"{web.url}/mine.zip") == first
+    assert "what was fetched before is used, and may be old" in caplog.text
+
+
+def test_a_changed_archive_that_is_damaged_leaves_what_was_fetched_before(root, web, archive):
+    web.files["mine.zip"] = archive.read_bytes()
+    tree = root(f"{web.url}/mine.zip")
+    before = names(tree)
+    web.files["mine.zip"] = b"no archive"
+
+    with pytest.raises(ValueError, match="not an archive"):
+        root(f"{web.url}/mine.zip")
+
+    assert names(tree) == before
+
+
+def test_of_a_bucket_that_changed_only_what_is_new_is_copied(root, s3, monkeypatch):
+    for name in ("a.png", "b.png", "c.png"):
+        s3.put_object(Bucket="factory", Key=f"mine/nut/{name}", Body=name.encode())
+    first = root("s3://factory/mine")
+    s3.put_object(Bucket="factory", Key="mine/nut/b.png", Body=b"edited")
+    s3.put_object(Bucket="factory", Key="mine/nut/d.png", Body=b"new")
+    s3.delete_object(Bucket="factory", Key="mine/nut/c.png")
+    copied, copy = [], bucket.copy_objects
+    monkeypatch.setattr(
+        bucket, "copy_objects", lambda url, new, *at, **how: copied.extend(new) or copy(url, new, *at, **how)
+    )
+
+    assert names(root("s3://factory/mine")) == ["nut/a.png", "nut/b.png", "nut/d.png"]
+    assert (first / "nut" / "b.png").read_bytes() == b"edited"
+    assert sorted(copied) == ["nut/b.png", "nut/d.png"]
+
+
+def test_a_bucket_that_is_away_leaves_what_was_copied(root, s3, aws):
+    s3.put_object(Bucket="factory", Key="mine/nut/a.png", Body=b"a")
+    first = root("s3://factory/mine")
+    aws("http://127.0.0.1:9")
+
+    assert root("s3://factory/mine") == first

@@ -8,7 +8,7 @@ import pytest
 
 from stages.download.facts import image_facts, mask_facts, pixel_facts
 from stages.download.layouts import choice as layouts
-from stages.download.sources import package_folder
+from stages.download.watch.places import package_folder
 
 MIRROR = os.environ.get("DATA_MIRROR")
 PACKS = [
