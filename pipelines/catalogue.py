@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from ruamel.yaml import YAML
 
-from stages.params import PARAMS, read_category
+from stages.params import PARAMS, model_name, read_category
 from stages.paths import CategoryPaths
 
 
@@ -19,7 +19,7 @@ class Entry(NamedTuple):
     @property
     def model_name(self) -> str:
         """Name of the registered model."""
-        return f"{self.paths.dataset}-{self.paths.category}"
+        return model_name(self.paths.dataset, self.paths.category)
 
 
 def find_categories(dataset: str | None, category: str | None, params: Path = PARAMS) -> list[Entry]:

@@ -5,6 +5,7 @@ Exit status: 0 done, 1 an error (one line on stderr), 2 a wrong command line, 3 
 
 import argparse
 import functools
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -86,6 +87,32 @@ def _add_plugin(options: argparse.Namespace) -> int:
     return 0
 
 
+def _init(options: argparse.Namespace) -> int:
+    # Imported here: the readers of layouts load what reads images, which no other command here needs.
+    from stages.tools.init import Wish, init  # noqa: PLC0415
+
+    categories = tuple(options.category)
+    wish = Wish(options.name, options.layout, categories, options.detector, options.licence, options.licence_url)
+    for line in init(options.folder, wish):
+        say(line)
+    return 0
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    # Imported here: it looks for what may be missing.
+    from pipelines.doctor import examine  # noqa: PLC0415
+
+    findings = examine()
+    for finding in findings:
+        say(finding.to_line())
+    return int(any(finding.is_fatal for finding in findings))
+
+
+def _check(_: argparse.Namespace) -> int:
+    # In a process of its own: it loads torch and every detector that a category names.
+    return subprocess.run([sys.executable, "-m", "stages.tools.check"], check=False).returncode
+
+
 def _serve(_: argparse.Namespace) -> int:
     return launch_schedules()
 
@@ -139,6 +166,7 @@ def _parser() -> argparse.ArgumentParser:
     predictor.add_argument("sources", nargs="+", metavar="SOURCE")
     predictor.add_argument("--out", type=Path, required=True, help="folder for the table and the pictures")
     _add_flows(add_for_category)
+    _add_beginnings(add)
     add("serve", "serve the flows, with the schedules of params.yaml, until stopped", _serve)
     _add_arguments_of_export(add("export", "write a model for another runtime, if its output stays the same"))
     again = add_for_category("reproduce", "rebuild a version from its commit and data, and compare the two models")
@@ -162,16 +190,34 @@ def _parser() -> argparse.ArgumentParser:
     )
     apply.add_argument("profile", type=Path, metavar="PROFILE", help="params/paper.yaml, for example")
     apply.set_defaults(command=_apply)
-    importer = add("import-reference", "convert a checkpoint of the authors' code into a model")
-    importer.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="params-last.pt or params-best.pt")
-    importer.add_argument("folder", type=Path, metavar="FOLDER", help="where the model goes")
+    _add_arguments_of_import(add("import-reference", "convert a checkpoint of the authors' code into a model"))
     return parser
+
+
+def _add_beginnings(add: Callable[..., argparse.ArgumentParser]) -> None:
+    beginner = add(
+        "init", "look at a folder of photographs, say what it holds, and write its entry in params.yaml", _init
+    )
+    beginner.add_argument("folder", type=Path, metavar="FOLDER", help="folder, or archive, of a data set or a category")
+    beginner.add_argument("--name", help="key of the data set; the name of the folder without it")
+    beginner.add_argument("--layout", help="how it is laid out (docs/data.md); recognised without it")
+    beginner.add_argument("--category", action="append", default=[], help="only this one; may be said several times")
+    beginner.add_argument("--detector", help="a kind; that of the first category of params.yaml without it")
+    beginner.add_argument("--licence", help="of the photographs; not for commercial use without it")
+    beginner.add_argument("--licence-url", default="", help="where the licence stands")
+    add("check", "read every setting and build every network of `categories`; name all that is wrong", _check)
+    add("doctor", "say what works on this machine, and what to install for the rest", _doctor)
 
 
 def _add_arguments_of_promote(promoter: argparse.ArgumentParser) -> None:
     promoter.add_argument("--version", help="number or alias; the newest without it")
     promoter.add_argument("--override", action="store_true", help="promote without a passing decision; needs --why")
     promoter.add_argument("--why", default="", help="reason, for the history")
+
+
+def _add_arguments_of_import(importer: argparse.ArgumentParser) -> None:
+    importer.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="params-last.pt or params-best.pt")
+    importer.add_argument("folder", type=Path, metavar="FOLDER", help="where the model goes")
 
 
 def _add_arguments_of_export(exporter: argparse.ArgumentParser) -> None:

@@ -1,6 +1,7 @@
 """Typed sections of params.yaml."""
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -18,14 +19,19 @@ PARAMS = Path("params.yaml")
 DETECTORS = Path("params", "detectors")
 """Beside params.yaml: the settings of each kind of detector, KIND.yaml."""
 
+KEY = re.compile(r"\w[\w-]*")
+"""What a key of `categories` and `datasets` may be: a dot would step into it, and DVC has no stage of another name."""
+
 Size = tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]]
 
 
 class Category(Section):
     """One entry of section `categories`: the data that one model is trained on. DVC names its stages by the key."""
 
-    dataset: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", description="a key of section `datasets`")
-    category: str = Field(pattern=r"^[A-Za-z0-9_.-]+$", description="the category, as its data set calls it")
+    dataset: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*$", description="a key of section `datasets`")
+    category: str = Field(
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", description="the category, as its data set calls it"
+    )
     # The only keys that may be left out: stages before `train` do without a detector (dvc.yaml names it), and few
     # categories need a size of their own.
     detector: str | None = Field(default=None, description="kind that is trained; params/detectors/KIND.yaml")
@@ -52,7 +58,10 @@ def read_section(kind: type[S], name: str, path: Path = PARAMS) -> S:
         ValueError: If the section is missing, a key is unknown or missing, or a value has the wrong type or range;
             one message for each problem, with file, key, the expected and the actual value.
     """
-    section = _load(path)
+    return _section(_load(path), kind, name, path)
+
+
+def _section(section: Any, kind: type[S], name: str, path: Path) -> S:  # noqa: ANN401  # YAML holds anything
     for depth, key in enumerate(keys := name.split(".")):
         if not isinstance(section, dict) or key not in section:
             above = ".".join(keys[:depth])
@@ -93,9 +102,50 @@ def read_category(key: str, path: Path = PARAMS) -> Category:
     """Read the entry `key` of section `categories`.
 
     Raises:
-        ValueError: Same as `read_section`.
+        ValueError: Same as `read_section` and `check_names`.
     """
-    return read_section(Category, f"categories.{key}", path)
+    content = _load(path)
+    check_names(content, path)
+    return _section(content, Category, f"categories.{key}", path)
+
+
+def model_name(dataset: str, category: str) -> str:
+    """Name of the registered model of a category; `check_names` keeps two categories from having one."""
+    return f"{dataset}-{category}"
+
+
+def check_names(content: Any, path: Path) -> None:  # noqa: ANN401  # YAML holds anything
+    """Refuse keys that cannot name a stage or a section, and categories that would write to the same place.
+
+    Args:
+        content: What params.yaml holds.
+        path: The file.
+
+    Raises:
+        ValueError: For the first such key or pair of categories.
+    """
+    sections = {name: content.get(name) for name in ("categories", "datasets")} if isinstance(content, dict) else {}
+    for name, section in sections.items():
+        for key in section if isinstance(section, dict) else ():
+            if not isinstance(key, str) or not KEY.fullmatch(key):
+                raise ValueError(
+                    f"{path}: key {key!r} of `{name}`: expected a text of letters, digits, _ and -, with no - at the "
+                    "start; stages of DVC and registered models are named by it: rename it"
+                )
+    first: dict[str, tuple[str, str]] = {}
+    categories = sections.get("categories")
+    for key, entry in categories.items() if isinstance(categories, dict) else ():
+        if not isinstance(entry, dict) or not all(isinstance(entry.get(k), str) for k in ("dataset", "category")):
+            continue  # reported where it is read
+        place = f"{entry['dataset']}/{entry['category']}"
+        other, there = first.setdefault(model_name(entry["dataset"], entry["category"]), (key, place))
+        if other != key:
+            what = (
+                f"are both {place}, and would write the same files; keep one of them"
+                if there == place
+                else f"are {there} and {place}, which would be one registered model; rename a data set"
+            )
+            raise ValueError(f"{path}: `categories.{other}` and `categories.{key}` {what}")
 
 
 def read_image_size(key: str, path: Path = PARAMS) -> tuple[int, int]:

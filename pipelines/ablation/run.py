@@ -17,7 +17,8 @@ from diffusionad.training.trainer import TrainingConfig
 from pipelines.ablation.plan import AblationConfig, Row, with_values
 from stages.common.dataset import DatasetConfig
 from stages.common.schemas import read_metrics
-from stages.download.stage import CACHE, DownloadConfig, download
+from stages.download.stage import DownloadConfig, download
+from stages.download.watch.places import CACHE
 from stages.evaluate.stage import EvaluationConfig, evaluate
 from stages.files import write_json
 from stages.foreground.stage import foreground

@@ -44,7 +44,8 @@ def retraining(
         publish: Whether to push that branch to `origin` as well; implies `commit`.
     """
     checkout = Path.cwd()
-    name = f"{dataset}-{category}" if category else dataset
+    # A data set has no dot in its name, so that no other data set has this one.
+    name = f"{dataset}.{category}" if category else dataset
     try:
         config, entries = read_orchestration(), find_categories(dataset, category)
     except ERRORS as error:

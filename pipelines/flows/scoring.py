@@ -70,7 +70,10 @@ def resource_of(dataset: str, category: str) -> str:
 def _score(entry: Entry, source: str, out: Path) -> State[Any]:
     config = read_orchestration()
     client = run_with_retries(connect, "connect to MLflow", config.retry_wait_s)
-    version = registry.champion(client, entry.model_name) if _is_known(client, entry) else None
+    version = None
+    if _is_known(client, entry):
+        registry.check_owner(client, entry)
+        version = registry.champion(client, entry.model_name)
     if version is None:
         raise ValueError(f"{entry.model_name}: no champion yet; run `diffusionad promote` first")
     folder = out / f"version={version}"

@@ -257,3 +257,19 @@ def _make_model(client: MlflowClient, entry: Entry) -> None:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
+    check_owner(client, entry)
+
+
+def check_owner(client: MlflowClient, entry: Entry) -> None:
+    """Refuse a registered model that was made for another category, as `a-b` + `c` beside `a` + `b-c`.
+
+    Raises:
+        ValueError: If the model of this name is that of another category.
+    """
+    tags = client.get_registered_model(entry.model_name).tags
+    owner = f"{tags.get('dataset', entry.paths.dataset)}/{tags.get('category', entry.paths.category)}"
+    if owner != str(entry.paths):
+        raise ValueError(
+            f"{entry.model_name}: the registered model of this name is that of {owner}, not of {entry.paths}; "
+            "rename the data set or the category in params.yaml"
+        )

@@ -61,13 +61,18 @@ def _obtain(config: FetchConfig, url: str, sha256: str | None, category: str, ca
         archive = next((p for p in (path, *(Path(f"{path}{s}") for s in SUFFIXES)) if p.is_file()), None)
         if archive is None:
             raise ValueError(f"{url}: no such folder or archive")
-        return _unpacked(config, archive, sha256, cache)
+        return unpacked(config, archive, sha256, cache)
     if url.startswith("s3://") and not url.endswith(SUFFIXES):
         return _bucket_folder(config, url, category, cache)
     return _fetched(config, url, sha256, cache)
 
 
-def _unpacked(config: FetchConfig, archive: Path, sha256: str | None, cache: Path) -> Path:
+def unpacked(config: FetchConfig, archive: Path, sha256: str | None, cache: Path) -> Path:
+    """Return the folder that an archive on this machine is unpacked to, which happens once.
+
+    Raises:
+        ValueError: If its checksum is another, or it cannot be unpacked.
+    """
     digest = file_digest(archive)
     if sha256 is not None and digest != sha256:
         raise ValueError(f"{archive}: expected SHA-256 {sha256}, got {digest}")

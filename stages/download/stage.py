@@ -22,15 +22,12 @@ from stages.download.layouts.listing import Item, Listing
 from stages.download.sources import find_root
 from stages.download.splits import draw_splits, join_units
 from stages.download.survey import Survey, lookalikes, remove_rest, survey
-from stages.download.watch.places import read_mirror
+from stages.download.watch.places import CACHE, read_mirror
 from stages.files import atomic_file, atomic_folder, write_json
 from stages.params import read_section
 from stages.paths import CategoryPaths
 
 log = logging.getLogger(__name__)
-
-CACHE = Path(".local/downloads")
-"""Fetched and unpacked data, for the other categories of an archive; safe to delete."""
 
 
 class DownloadConfig(Section):

@@ -29,26 +29,33 @@ def lay_over(profile: Path, params: Path = PARAMS) -> list[str]:
         ValueError: If a file is missing or not YAML, or the profile has a key that the file to change lacks. Nothing
             is written then.
     """
-    yaml = YAML()
-    yaml.width = 120
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    # ruamel would write null as nothing.
-    yaml.representer.add_representer(
-        type(None), lambda writer, _: writer.represent_scalar("tag:yaml.org,2002:null", "null")
-    )
-    values = _load(yaml, profile)
+    yaml = round_trip()
+    values = load(yaml, profile)
     detectors = values.pop(SECTION, {})
-    files = {params: _load(yaml, params)}
+    files = {params: load(yaml, params)}
     changed = _merge(files[params], values, profile, params.name, [])
     for kind, settings in detectors.items():
         file = detector_file(kind, params)
-        files[file] = _load(yaml, file)
+        files[file] = load(yaml, file)
         parts = _merge(files[file], settings, profile, f"{DETECTORS.as_posix()}/{file.name}", [])
         changed += [f"{SECTION}.{kind}.{key}" for key in parts]
     for file, content in files.items():
         with atomic_file(file) as draft:
             yaml.dump(content, draft)
     return changed
+
+
+def round_trip() -> YAML:
+    """Return a reader and writer of settings that keeps comments, and writes as params.yaml is written."""
+    yaml = YAML()
+    yaml.width = 4096  # a line stays a line
+    yaml.preserve_quotes = True
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    # ruamel would write null as nothing.
+    yaml.representer.add_representer(
+        type(None), lambda writer, _: writer.represent_scalar("tag:yaml.org,2002:null", "null")
+    )
+    return yaml
 
 
 def copy_settings(params: Path, folder: Path) -> Path:
@@ -71,7 +78,12 @@ def _merge(settings: Any, values: Any, profile: Path, name: str, above: list[str
     return changed
 
 
-def _load(yaml: YAML, path: Path) -> Any:  # noqa: ANN401  # YAML holds anything
+def load(yaml: YAML, path: Path) -> Any:  # noqa: ANN401  # YAML holds anything
+    """Read a file with its comments.
+
+    Raises:
+        ValueError: If it is missing or not YAML.
+    """
     try:
         return yaml.load(path)
     except FileNotFoundError:

@@ -126,6 +126,50 @@ def test_a_category_may_not_leave_its_folder(params):
     assert "`categories.cells.category`" in refusal(lambda: read_category("cells", params("mono", "../mono")))
 
 
+@pytest.mark.parametrize("key", ["v1.2", "two words", "a/b", "-x", "7", "null", "''"])
+@pytest.mark.parametrize("section", ["categories", "datasets"])
+def test_a_key_that_cannot_name_a_stage_is_refused_by_name(params, section, key):
+    old = "  cells:\n" if section == "categories" else "categories:\n"
+    new = f"  {key}:\n" if section == "categories" else f"datasets:\n  {key}: {{}}\ncategories:\n"
+    file = params(old, new)
+
+    line = refusal(lambda: read_category("tiles", file))
+
+    assert line.startswith(f"{file}: key ")
+    assert f" of `{section}`: expected a text of letters, digits, _ and -" in line
+
+
+def test_a_name_in_any_script_and_of_digits_in_quotes_is_a_key(params):
+    assert read_category("tiles", params("  cells:\n", "  Zähler-7:\n"))
+    assert read_category("tiles", params("  cells:\n", "  '7':\n"))
+
+
+@pytest.mark.parametrize("name", ["-x", ".", "..", ".x", "a b", "a/b"])
+def test_a_category_is_no_option_and_no_folder_above(params, name):
+    assert "`categories.cells.category`" in refusal(lambda: read_category("cells", params("mono", f"'{name}'")))
+
+
+def test_two_categories_cannot_be_one_registered_model(params):
+    both = "  cells:\n    dataset: a-b\n    category: c\n  parts:\n    dataset: a\n    category: b-c\n"
+    file = params("  cells:\n    dataset: elpv\n    category: mono\n", both)
+
+    line = refusal(lambda: read_category("tiles", file))
+
+    assert line == (
+        f"{file}: `categories.cells` and `categories.parts` are a-b/c and a/b-c, which would be one registered model; "
+        "rename a data set"
+    )
+
+
+def test_two_keys_cannot_be_one_category(params):
+    file = params("dataset: magnetic_tile\n    category: all", "dataset: elpv\n    category: mono")
+
+    assert refusal(lambda: read_category("tiles", file)) == (
+        f"{file}: `categories.cells` and `categories.tiles` are both elpv/mono, and would write the same files; "
+        "keep one of them"
+    )
+
+
 @pytest.mark.parametrize("size", [(7, 64), (64, 7)])
 def test_images_too_small_for_any_network_are_refused(size):
     with pytest.raises(ValueError, match="greater than or equal to 8"):

@@ -11,6 +11,9 @@ from ruamel.yaml import YAML
 from stages.common.dataset import DatasetConfig
 from stages.params import PARAMS
 
+CACHE = Path(".local/downloads")
+"""Fetched and unpacked data, for the other categories of an archive; safe to delete."""
+
 V = TypeVar("V")
 
 

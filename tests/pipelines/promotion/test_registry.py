@@ -286,3 +286,11 @@ def test_a_promotion_killed_before_any_of_its_steps_is_whole_after_the_next_comm
         make_champion(client, name, "2", "it is better")
         assert aliases(client, name) == {"champion": "2", "previous": "1"}
         assert [event.version for event in read_events(client, name)] == ["1", "2"]
+
+
+def test_a_registered_model_takes_no_version_of_another_category(client, entry):
+    client.create_registered_model(entry.model_name, tags={"dataset": "toy-di", "category": "sc"})
+
+    with pytest.raises(ValueError, match=r"toy-disc: .* is that of toy-di/sc, not of toy/disc; rename"):
+        register(client, entry)
+    assert registry.versions(client, entry.model_name) == []
