@@ -100,7 +100,7 @@ def run_training(entries: Sequence[Entry], config: OrchestrationConfig, force: f
     rules, targets = read_rules(), [f"{stage}@{entry.key}" for entry in entries for stage in LAST]
     # DVC takes seconds to check its stages: done once for all of them, while the settings are checked.
     with ThreadPoolExecutor(1) as aside:
-        looking = aside.submit(changed_stages, *targets)
+        looking = aside.submit(changed_stages, *targets, looks=True)
         run_with_retries(check_settings, "check settings", ())
         needs = stage_graph(Path.cwd(), targets)
         client = run_with_retries(connect, "connect to MLflow", config.retry_wait_s)

@@ -19,6 +19,9 @@ StageOutcome = Literal["ran", "restored", "unchanged"]
 STAGE_STATUS = re.compile(r"ERROR: failed to reproduce .*, exited with (-?\d+)")
 """How DVC reports the exit status of a stage that failed; it exits with a status of its own."""
 
+ALWAYS = "always changed"
+"""What `dvc status` says of a stage that runs in any case."""
+
 TRANSIENT = (
     # Locks that other processes of DVC hold.
     "Unable to acquire lock",
@@ -107,8 +110,12 @@ def reproduce_stage(
     return "restored" if any("is cached - skipping run" in line for line in said) else "unchanged"
 
 
-def changed_stages(*targets: str) -> list[str] | None:
+def changed_stages(*targets: str, looks: bool = False) -> list[str] | None:
     """List those of `targets` and the stages before them whose code, settings, data or outputs differ from dvc.lock.
+
+    Args:
+        targets: Names of stages.
+        looks: Whether the looks at sources count too, which DVC always runs.
 
     Returns:
         The names of the stages; None if this is no DVC repository, or one of the stages does not exist.
@@ -116,7 +123,9 @@ def changed_stages(*targets: str) -> list[str] | None:
     # Another process may hold DVC's lock for a moment.
     command = _command("--wait-for-lock", "status", "--json", "--with-deps", *targets)
     done = subprocess.run(command, env=_environment(), capture_output=True, text=True, check=False)
-    return None if done.returncode else sorted(json.loads(done.stdout))
+    if done.returncode:
+        return None
+    return sorted(name for name, changes in json.loads(done.stdout).items() if looks or changes != [ALWAYS])
 
 
 def _command(*arguments: str) -> list[str]:

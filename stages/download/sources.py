@@ -89,10 +89,14 @@ def _fetched(config: FetchConfig, url: str, sha256: str | None, cache: Path) -> 
     with _locked(tree):
         if tree.is_dir() and sha256 is not None:
             return tree
-        try:
-            version = "" if sha256 is not None else _version(url, config.timeout_s)
-        except (Interrupted, ValueError) as error:
-            return _kept(tree, error)
+        version = ""
+        if sha256 is None:
+            try:
+                version = _version(url, config.timeout_s)
+            except (Interrupted, ValueError) as error:
+                if tree.is_dir():
+                    return _kept(tree, error)
+                # Otherwise fetching it, which is tried more than once, says what is wrong.
         if tree.is_dir() and version and stamp.is_file() and read_json(stamp) == {url: version}:
             return tree
         archive = tree.with_name(f"{tree.name}-{url.rsplit('/', 1)[-1][-100:] or 'archive'}")

@@ -8,7 +8,7 @@ import pytest
 import zc.lockfile
 
 from pipelines.errors import TransientError
-from pipelines.repository.dvc import reproduce_stage, stream_dvc
+from pipelines.repository.dvc import changed_stages, reproduce_stage, stream_dvc
 from toys.datasets import describe_dataset
 from toys.params import set_values
 
@@ -105,3 +105,15 @@ def test_a_remote_out_of_reach_may_answer_later(checkout, monkeypatch):
 
     with pytest.raises(TransientError, match="Could not connect to the endpoint URL"):
         stream_dvc(folder, lambda _line: None, STAGE_S, "push")
+
+
+def test_a_look_that_always_runs_is_no_change(checkout, monkeypatch):
+    folder = checkout()
+    stage = "stages:\n  watch:\n    cmd: echo 1 > seen\n    always_changed: true\n    outs: [seen]\n"
+    (folder / "dvc.yaml").write_text(stage)
+    monkeypatch.chdir(folder)
+    assert changed_stages("watch") == ["watch"]
+    reproduce("watch", folder)
+
+    assert changed_stages("watch") == []
+    assert changed_stages("watch", looks=True) == ["watch"]

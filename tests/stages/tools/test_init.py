@@ -137,7 +137,7 @@ def test_a_folder_that_is_read_in_two_ways_asks_which(say, tmp_path):
     lines = "".join(f"{'good' if i else 'scratch'}/{i}.png,{int(not i)}\n" for i in range(4))
     (tmp_path / "nuts" / "nuts.csv").write_text(f"path,label\n{lines}")
 
-    with pytest.raises(ValueError, match=r"nuts: can be read as `anomalib_folder` or `csv`, 4 files each; say which"):
+    with pytest.raises(ValueError, match=r"nuts: can be read as `anomalib_folder` or `csv`, with 4 files each; say"):
         say(tmp_path / "nuts")
 
 
