@@ -100,7 +100,9 @@ def _fetched(config: FetchConfig, url: str, sha256: str | None, cache: Path) -> 
         if tree.is_dir() and version and stamp.is_file() and read_json(stamp) == {url: version}:
             return tree
         archive = tree.with_name(f"{tree.name}-{url.rsplit('/', 1)[-1][-100:] or 'archive'}")
-        if not archive.is_file():
+        if archive.is_file():
+            version = ""  # left by a process that was killed while unpacking it: nobody knows which version it is
+        else:
             fetch_file(config, url, archive, sha256)
         stamp.unlink(missing_ok=True)
         try:

@@ -23,6 +23,7 @@ from stages.evaluate.stage import EvaluationConfig
 from stages.params import (
     PARAMS,
     ImageConfig,
+    check_names,
     detector_file,
     read_category,
     read_detector_kind,
@@ -53,7 +54,13 @@ def faults(path: Path = PARAMS) -> Iterator[str]:
             read_section(kind, name, path)
         except ValueError as error:
             yield str(error)
-    for key in YAML(typ="safe").load(path).get("categories") or {}:
+    content = YAML(typ="safe").load(path)
+    try:
+        check_names(content, path)
+    except ValueError as error:
+        yield str(error)
+        return
+    for key in content.get("categories") or {}:
         try:
             category = read_category(key, path)
         except ValueError as error:

@@ -197,6 +197,16 @@ def test_an_archive_with_a_stated_checksum_is_fetched_once_and_for_all(root, web
     assert root(f"{web.url}/mine.zip", sha256=digest) == first
 
 
+def test_an_archive_that_a_killed_process_left_is_not_taken_for_what_the_server_has_now(root, web, archive, other):
+    web.files["mine.zip"] = other.read_bytes()
+    tree = root(f"{web.url}/mine.zip")
+    shutil.rmtree(tree)
+    shutil.copy(archive, tree.with_name(f"{tree.name}-mine.zip"))
+    root(f"{web.url}/mine.zip")
+
+    assert "nut/train/good/new.png" in names(root(f"{web.url}/mine.zip"))
+
+
 @pytest.mark.parametrize("trouble", [404, 503, "silent"])
 def test_what_was_fetched_stays_usable_while_its_server_is_away(root, web, archive, caplog, trouble):
     web.files["mine.zip"] = archive.read_bytes()

@@ -46,6 +46,14 @@ def test_every_profile_is_sound(tmp_path, profile):
         ({"categories__elpv-mono__dataset": "tile"}, "no `tile` in `datasets`; it holds elpv,"),
         ({"categories__tiles": {"dataset": "elpv"}}, "`categories.tiles.category` is missing; add it"),
         (
+            {"categories__v1.2": {"dataset": "elpv", "category": "all"}},
+            "key 'v1.2' of `categories`: expected a text of",
+        ),
+        (
+            {"categories__tiles": {"dataset": "elpv", "category": "mono"}},
+            "are both elpv/mono, and would write the same",
+        ),
+        (
             {"categories__tiles": {"dataset": "elpv", "category": "all"}},
             "`categories.tiles.detector` is missing; name a kind",
         ),

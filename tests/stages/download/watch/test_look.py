@@ -142,7 +142,7 @@ def test_a_mirror_that_is_not_named_this_time_is_not_replaced_by_a_source(refres
     before = refreshed(folder, mirror=str(mirror))
 
     assert refreshed(folder) == before
-    assert f"the data came from {mirror}/mine, not found; to take {folder} instead, delete" in caplog.text
+    assert f"the data came from {mirror}/mine, which is not there; to take {folder} instead, delete" in caplog.text
     (MEMORY / "mine.nut.json").unlink()
     assert refreshed(folder) != before
 
