@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from diffusionad.data.decode import TURNS
+from diffusionad.data.decode import MAX_PIXELS, TURNS
 from diffusionad.data.masks import resize_mask
 from stages.download.facts import ImageFacts
 from stages.download.layouts.outlines import Line, Polygon, Shape, draw_outlines
@@ -72,7 +72,7 @@ def draw(shapes: Sequence[Shape], frame: Frame, size: tuple[int, int], line_widt
 def _is_scaled(stated: tuple[int, int], own: tuple[int, int]) -> bool:
     """Whether one size is a multiple of the other, but for the rounding to whole pixels."""
     (height, width), (own_height, own_width) = stated, own
-    if height == own_height or width == own_width:
+    if height == own_height or width == own_width or height * width > MAX_PIXELS:
         return False
     return abs(height * own_width / width - own_height) < 1 or abs(width * own_height / height - own_width) < 1
 

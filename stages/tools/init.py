@@ -129,8 +129,8 @@ def _counts(category: str, listing: Listing) -> Iterator[str]:
     splits |= dict.fromkeys(split for split, _ in counts)
     text = "; ".join(f"{split}: {counts[split, 0]} normal, {counts[split, 1]} anomalous" for split in splits)
     yield f"  {category}: {text}; {sum(item.mask is not None for item in listing.items)} masks"
-    for reason, count in listing.left_out.items():
-        yield f"    left out: {count} {reason}"
+    for reason, images in listing.left_out.items():
+        yield f"    left out: {len(images)} images, {reason}"
     if listing.orphans:
         shown = ", ".join(listing.orphans[:SHOWN])
         yield f"    {len(listing.orphans)} masks or annotations without an image: {shown}"
@@ -140,7 +140,7 @@ def _rest(place: Path, fit: Fit) -> Iterator[str]:
     if place.is_dir():
         used = set()
         for listing in fit.categories.values():
-            names = [name for item in listing.items for name in (item.path, item.mask or "")]
+            names = [name for item in listing.items for name in (item.path, item.mask or "", *item.parts)]
             used |= {listing.home / name for name in (*names, *listing.orphans)}
         rest = [path.relative_to(place).as_posix() for path in files_below(place) if path not in used]
         if rest:

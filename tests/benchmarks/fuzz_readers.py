@@ -7,6 +7,7 @@ same number of runs and the same seed make the same files.
 """
 
 import argparse
+import copy
 import json
 import random
 import sys
@@ -16,13 +17,15 @@ from pathlib import Path
 
 from PIL import Image
 
+from stages.download.facts import ImageFacts
+from stages.download.frames import draw, frame_of
 from stages.download.layouts import choice as layouts
 from stages.download.layouts.listing import Listing
-from stages.download.layouts.outlines import draw_outlines
 
 ODD = [None, True, -1, 0, 1, 2**70, 1e300, float("nan"), "", "1", "ü\\", "../../x", [], [[]], {}, {"a": []}, [1, 2, 3]]
 WORDS = ["nan", "1e400", "-7", "", "x", "<", "]]>", "ü", "999999999999", "0"]
 FILES = ("a.png", "b.png", "c.png")
+PHOTOGRAPH = ImageFacts("", 20, 30)
 
 COCO = {
     "images": [{"id": i, "file_name": name, "height": 20, "width": 30} for i, name in enumerate(FILES, 1)],
@@ -81,7 +84,7 @@ def mutated_tree(tree, rng):
             elif change == 2 and isinstance(node, list):
                 node.append(node[key])
             else:
-                node[key] = rng.choice(ODD)
+                node[key] = copy.deepcopy(rng.choice(ODD))
             break
     return json.dumps(tree).encode()
 
@@ -150,7 +153,7 @@ def check(layout: str, home: Path, data: bytes) -> str:
         if item.outline:
             assert item.label == 1
             try:
-                draw_outlines(item.outline, item.stated or (20, 30), 3)
+                draw(item.outline, frame_of(PHOTOGRAPH, item.stated, item.outline), (20, 30), 3)
             except ValueError as error:
                 _told(error)
     try:

@@ -50,6 +50,9 @@ REST: dict[Layout, str] = {
 """Why a photograph is left out that nothing of the layout accounts for."""
 ELSEWHERE = "outside of the folders of the layout"
 
+UNEXPLAINED = frozenset({*REST.values(), ELSEWHERE, LEFT_BEHIND})
+"""Reasons that a layout does not give by itself."""
+
 CHECKSUMS = "MANIFEST.sha256"
 """File at the root of a data set with lines `digest  path`, as sha256sum writes them."""
 

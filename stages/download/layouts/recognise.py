@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from stages.common.dataset import Layout
 from stages.download.layouts import ksdd, magnetic_tile
-from stages.download.layouts.choice import FINDERS, MAX_WRAPPERS, find
+from stages.download.layouts.choice import FINDERS, MAX_WRAPPERS, UNEXPLAINED, find
 from stages.download.layouts.listing import WHOLE, Listing, folder_names
 
 KNOWN = ("mono", "poly", ksdd.CATEGORY, magnetic_tile.CATEGORY)
@@ -90,4 +90,5 @@ def _paths(listing: Listing) -> set[Path]:
 
 def _accounted(listing: Listing) -> int:
     masks = {item.mask for item in listing.items if item.mask is not None}
-    return len(listing.items) + len(masks) + sum(listing.left_out.values()) - len(listing.orphans)
+    left_out = sum(len(images) for reason, images in listing.left_out.items() if reason not in UNEXPLAINED)
+    return len(listing.items) + len(masks) + left_out - len(listing.orphans)

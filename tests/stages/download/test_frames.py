@@ -30,7 +30,7 @@ def test_the_frame_is_the_one_that_fits_size_and_corners(fact, stated, shapes, f
     assert frame_of(fact, stated, shapes) == frame
 
 
-@pytest.mark.parametrize("stated", [(41, 60), (40, 61), (60, 40), (80, 60), (30, 60)])
+@pytest.mark.parametrize("stated", [(41, 60), (40, 61), (60, 40), (80, 60), (30, 60), (4 * 10**6, 6 * 10**6)])
 def test_another_shape_than_the_one_stated_is_refused(stated):
     with pytest.raises(ValueError, match=rf"states {stated[1]} x {stated[0]} px, the photograph has 60 x 40 px"):
         frame_of(UPRIGHT, stated, EITHER)
