@@ -54,8 +54,9 @@ def current_state(entry: Entry, folder: Path) -> SourceState:
     mirror, memory = read_mirror(folder / PARAMS), folder / MEMORY
     try:
         found = look(dataset, entry.paths.category, mirror, timeout_s=fetch.timeout_s, is_known=True, memory=memory)
-    except TemporaryError as error:
-        raise TransientError("; ".join(str(error).splitlines())) from None
+    except ValueError as error:
+        kind = TransientError if isinstance(error, TemporaryError) else ValueError
+        raise kind("; ".join(str(error).splitlines())) from None
     return SourceState(found.fingerprint.sha256, _code(folder), {})
 
 

@@ -72,7 +72,7 @@ def look(
 
     Raises:
         TemporaryError: If a place does not answer, and an earlier fingerprint is known or no other place has the data.
-        ValueError: If no place has the data: one line for each place that was tried, and the way out.
+        ValueError: If no place has the data: one line for each place that was tried.
     """
     refusals: list[str] = []
     kind = ValueError
@@ -91,7 +91,7 @@ def look(
                 text = json.dumps(sorted(versions.items()))
                 return Seen(place.url, Fingerprint(len(versions), hashlib.sha256(text.encode()).hexdigest()))
             refusals.append(f"{place.url}: nothing is there")
-    raise kind(refusal(refusals, dataset))
+    raise kind("\n".join(refusals) or "no source and no mirror is named for this data set")
 
 
 def refresh(dataset: DatasetConfig, paths: CategoryPaths, mirror: str | None, timeout_s: float) -> None:
@@ -99,7 +99,7 @@ def refresh(dataset: DatasetConfig, paths: CategoryPaths, mirror: str | None, ti
 
     Raises:
         TemporaryError: If no fingerprint is known, and a place does not answer.
-        ValueError: If no fingerprint is known, and no place has the data.
+        ValueError: If no fingerprint is known, and no place has the data: a line for each place, and the way out.
     """
     is_known = paths.source.is_file()
     if is_known and os.environ.get(SWITCH) == "no":
@@ -112,7 +112,7 @@ def refresh(dataset: DatasetConfig, paths: CategoryPaths, mirror: str | None, ti
         _hold_to(last if is_known else None, dataset, paths.category, mirror, seen.url)
     except ValueError as error:
         if not is_known:
-            raise
+            raise type(error)(refusal(str(error).splitlines(), dataset)) from None
         reason = "; ".join(str(error).splitlines())
         log.warning("%s: the source cannot be looked at, and counts as unchanged: %s", paths, reason)
     else:
