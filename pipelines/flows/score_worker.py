@@ -21,6 +21,7 @@ from mlflow.exceptions import MlflowException
 from diffusionad.data.decode import read_bytes
 from pipelines.repository.changes import list_folder
 from pipelines.serving.packaging import load_served
+from pipelines.serving.photographs import EARLIER, written_by_prediction
 from stages.command import leave_at_once
 from stages.download import bucket
 from stages.download.transfer import Interrupted
@@ -49,9 +50,13 @@ def score_source(served: Any, source: str, out: Path, *, batch: int, timeout_s: 
         ValueError: If the source cannot be read, or holds no files.
         Interrupted: If the store does not answer.
     """
-    listing, read = _open(source, timeout_s)
+    found, read = _open(source, timeout_s)
+    is_own = _own(source, out)
+    listing = {name: version for name, version in found.items() if not is_own(name)}
+    if passed_over := len(found) - len(listing):
+        _say(f"passed over: {passed_over} files, {EARLIER}")
     if not listing:
-        raise ValueError(f"{source}: no files here")
+        raise ValueError(f"{source}: no files here{' but those that predictions wrote' if found else ''}")
     todo = sorted(set(listing.items()) - _done(out))
     first = len(list(out.glob("part-*.parquet")))
     for number, start in enumerate(range(0, len(todo), batch), first):
@@ -79,6 +84,15 @@ def _open(source: str, timeout_s: float) -> tuple[dict[str, str], ReadImage]:
     s3 = bucket.client(timeout_s)
     listing = {name: version for name, version in list_bucket(source, timeout_s).items() if _is_visible(name)}
     return listing, lambda name: bucket.read_object(s3, place, f"{prefix}/{name}")
+
+
+def _own(source: str, out: Path) -> Callable[[str], bool]:
+    """Return what tells whether a prediction or a scoring wrote a file of the source."""
+    path = local_path(source)
+    if path is None:
+        return lambda _name: False
+    is_written = written_by_prediction(out)
+    return lambda name: is_written(path / name)
 
 
 def _is_visible(name: str) -> bool:

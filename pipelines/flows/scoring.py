@@ -31,6 +31,7 @@ from pipelines.launch.states import DRIFTED
 from pipelines.processes import stop_all, stream
 from pipelines.promotion import registry
 from pipelines.promotion.decision import show
+from pipelines.serving.photographs import DRIFT, VERSION
 from pipelines.tracking.store import connect
 from stages.common.schemas import read_test_scores
 from stages.download.fetch import FetchConfig
@@ -76,7 +77,7 @@ def _score(entry: Entry, source: str, out: Path) -> State[Any]:
         version = registry.champion(client, entry.model_name)
     if version is None:
         raise ValueError(f"{entry.model_name}: no champion yet; run `diffusionad promote` first")
-    folder = out / f"version={version}"
+    folder = out / f"{VERSION}{version}"
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(out / ".lock", timeout=0), tempfile.TemporaryDirectory() as place:
@@ -145,7 +146,7 @@ def _record(
         "errors": int(table["error"].notna().sum()),
         "drift": drift._asdict(),
     }
-    write_json(folder / "_drift.json", content)  # readers of Parquet data sets skip names with an underscore
+    write_json(folder / DRIFT, content)  # readers of Parquet data sets skip names with an underscore
     told = {name: value for name, value in content.items() if name != "drift"}
     told |= {f"drift.{name}": value for name, value in drift._asdict().items()}
     create_table_artifact([{"of": name, "value": show(value)} for name, value in told.items()], "scores")

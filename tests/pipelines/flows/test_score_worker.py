@@ -53,6 +53,26 @@ def test_only_what_is_new_is_scored_again(entry, photographs, tmp_path):
     assert len(pd.read_parquet(out)) == len(table) == 9
 
 
+def test_what_predictions_and_scorings_wrote_below_the_source_is_passed_over(entry, photographs, tmp_path, capsys):
+    """The results of the scoring itself, those of another one, and a table and pictures of `predict`."""
+    predicted = photographs / "predicted"
+    (predicted / "heat").mkdir(parents=True)
+    (predicted / "heat" / "0.png.png").write_bytes((photographs / "shift" / "0.png").read_bytes())
+    (predicted / "predictions.csv").write_text("path,score,label,threshold\n")
+    with model_of(entry) as folder:
+        served = load_served(folder)
+        counts = []
+        for out in (photographs / "a" / "version=3", photographs / "a" / "version=3", photographs / "b" / "version=3"):
+            out.mkdir(parents=True, exist_ok=True)
+            (out / "_drift.json").write_text("{}")
+            (out.parent / ".lock").touch()
+            counts.append(score_source(served, str(photographs), out, batch=3, timeout_s=5))
+
+    assert counts == [7, 0, 7]
+    assert read_scores(photographs / "b" / "version=3")["error"].isna().all()
+    assert "passed over: 3 files, written by a prediction" in capsys.readouterr().out
+
+
 def test_a_killed_scoring_goes_on_and_scores_no_image_twice(entry, photographs, tmp_path):
     out, request = tmp_path / "out", tmp_path / "request.json"
     with model_of(entry) as folder:
