@@ -19,10 +19,10 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 
 from diffusionad.data.decode import read_bytes
-from pipelines.repository.changes import list_folder
 from pipelines.serving.packaging import load_served
 from pipelines.serving.photographs import EARLIER, written_by_prediction
 from stages.command import leave_at_once
+from stages.common.folders import LEFT_BEHIND, files_under, is_junk
 from stages.download import bucket
 from stages.download.transfer import Interrupted
 from stages.download.watch.places import local_path
@@ -50,13 +50,12 @@ def score_source(served: Any, source: str, out: Path, *, batch: int, timeout_s: 
         ValueError: If the source cannot be read, or holds no files.
         Interrupted: If the store does not answer.
     """
-    found, read = _open(source, timeout_s)
-    is_own = _own(source, out)
-    listing = {name: version for name, version in found.items() if not is_own(name)}
-    if passed_over := len(found) - len(listing):
-        _say(f"passed over: {passed_over} files, {EARLIER}")
+    listing, passed_over, read = _open(source, out, timeout_s)
+    for reason, count in passed_over.items():
+        if count:
+            _say(f"passed over: {count} files, {reason}")
     if not listing:
-        raise ValueError(f"{source}: no files here{' but those that predictions wrote' if found else ''}")
+        raise ValueError(f"{source}: no files here{' but those passed over' if any(passed_over.values()) else ''}")
     todo = sorted(set(listing.items()) - _done(out))
     first = len(list(out.glob("part-*.parquet")))
     for number, start in enumerate(range(0, len(todo), batch), first):
@@ -73,30 +72,30 @@ def read_scores(out: Path) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else _table([])
 
 
-def _open(source: str, timeout_s: float) -> tuple[dict[str, str], ReadImage]:
+def _open(source: str, out: Path, timeout_s: float) -> tuple[dict[str, str], dict[str, int], ReadImage]:
+    """List a source: versions of images by name, numbers of other files by reason, and how to read an image."""
     path = local_path(source)
     if path is not None:
-        listing = list_folder(path) if path.is_dir() else {}
-        return {name: version for name, version in listing.items() if _is_visible(name)}, lambda n: read_bytes(path / n)
+        below, is_written = files_under(path), written_by_prediction(out)
+        files = [file for file in below.files if not is_written(file)]
+        listing = {file.relative_to(path).as_posix(): _version(file.stat()) for file in files}
+        passed_over = {LEFT_BEHIND: len(below.junk), EARLIER: len(below.files) - len(files)}
+        return listing, passed_over, lambda name: read_bytes(path / name)
     if not source.startswith("s3://"):
         raise ValueError(f"{source}: expected a folder or s3://BUCKET/PREFIX")
     place, prefix = bucket.split_url(source.rstrip("/"))
     s3 = bucket.client(timeout_s)
-    listing = {name: version for name, version in list_bucket(source, timeout_s).items() if _is_visible(name)}
-    return listing, lambda name: bucket.read_object(s3, place, f"{prefix}/{name}")
+    found = list_bucket(source, timeout_s)
+    listing = {name: version for name, version in found.items() if not is_junk(name)}
+    return (
+        listing,
+        {LEFT_BEHIND: len(found) - len(listing)},
+        lambda name: bucket.read_object(s3, place, f"{prefix}/{name}"),
+    )
 
 
-def _own(source: str, out: Path) -> Callable[[str], bool]:
-    """Return what tells whether a prediction or a scoring wrote a file of the source."""
-    path = local_path(source)
-    if path is None:
-        return lambda _name: False
-    is_written = written_by_prediction(out)
-    return lambda name: is_written(path / name)
-
-
-def _is_visible(name: str) -> bool:
-    return not name.rsplit("/", 1)[-1].startswith(".")
+def _version(status: os.stat_result) -> str:
+    return f"{status.st_size} {status.st_mtime_ns}"
 
 
 def _done(out: Path) -> set[tuple[str, str]]:

@@ -13,7 +13,6 @@ from pipelines.repository.git import git
 from stages.command import TemporaryError
 from stages.common.dataset import DatasetConfig
 from stages.download.fetch import FetchConfig
-from stages.download.unpack import SUFFIXES
 from stages.download.watch.look import MEMORY, look
 from stages.download.watch.places import read_mirror
 from stages.files import write_json
@@ -58,17 +57,6 @@ def current_state(entry: Entry, folder: Path) -> SourceState:
         kind = TransientError if isinstance(error, TemporaryError) else ValueError
         raise kind("; ".join(str(error).splitlines())) from None
     return SourceState(found.fingerprint.sha256, _code(folder), {})
-
-
-def list_folder(path: Path) -> dict[str, str]:
-    """Return size and modification time of each file of a folder; without the folder, of the archives of its name."""
-    if path.is_dir():
-        files = [(file, file.relative_to(path).as_posix()) for file in path.rglob("*") if file.is_file()]
-    else:
-        archives = (path, *(Path(f"{path}{suffix}") for suffix in SUFFIXES))
-        files = [(file, file.name) for file in archives if file.is_file()]
-    statuses = [(name, file.stat()) for file, name in files]
-    return {name: f"{status.st_size} {status.st_mtime_ns}" for name, status in statuses}
 
 
 def read_state(key: str, folder: Path) -> SourceState | None:

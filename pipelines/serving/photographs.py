@@ -1,13 +1,14 @@
 """Which photographs `diffusionad predict` scores: files, folders, lists of paths and patterns -> files by name."""
 
+import fnmatch
 import functools
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from stages.download.layouts.listing import LEFT_BEHIND, is_picture, walk
+from stages.common.folders import LEFT_BEHIND, files_under, is_junk
 
 TABLE = "predictions.csv"
 PICTURES = ("heat", "overlay")
@@ -20,8 +21,11 @@ COLUMNS = ("path", *ANSWERS, "error")
 LISTS = (".txt", ".lst")
 """Endings of a list: one path per line. A blank line and one that begins with # are passed over."""
 
+VERSION, DRIFT = "version=", "_drift.json"
+"""What a scoring writes: parts of a table and a file about their drift, in a folder for each version."""
+
 EARLIER = "written by a prediction"
-"""Why a file is passed over that an earlier run wrote."""
+"""Why files are passed over that are no junk."""
 
 
 class Photographs(NamedTuple):
@@ -44,49 +48,90 @@ def find_photographs(sources: Sequence[str], out: Path) -> Photographs:
     Raises:
         ValueError: If a source does not exist, matches nothing or holds no photograph.
     """
-    is_output = functools.cache(functools.partial(_is_output, os.path.realpath(out)))
+    is_written = written_by_prediction(out)
     homes: list[Path] = []
     found: dict[Path, Path] = {}
-    earlier: set[Path] = set()
-    left_behind: set[Path] = set()
+    passed_over: dict[str, set[Path]] = {EARLIER: set(), LEFT_BEHIND: set()}
     for source in sources:
         count = 0
-        for path in _paths_of(source):
-            homes.append(path if path.is_dir() else path.parent)
-            for file, is_junk in sorted(walk(path)) if path.is_dir() else [(path, False)]:
-                # A folder that is linked to holds a file under many names, but only in one place.
-                place = Path(os.path.realpath(file.parent), file.name)
-                if is_junk:
-                    left_behind |= {place} if is_picture(file) else set()
-                elif any(map(is_output, _folders_of_output(file))):
-                    earlier.add(place)
+        for path, below in _paths_of(source):
+            files, junk = files_under(path) if path.is_dir() else ([path], [])
+            if is_junk(below):
+                files, junk = [], [*files, *junk]
+            else:
+                homes.append(path if path.is_dir() else path.parent)
+            passed_over[LEFT_BEHIND].update(map(_place, junk))
+            for file in files:
+                if is_written(file):
+                    passed_over[EARLIER].add(_place(file))
                 else:
-                    found.setdefault(place, file)
+                    found.setdefault(_place(file), file)
                     count += 1
         if count == 0:
-            known = f" but {len(earlier)} that predictions wrote" if earlier else ""
-            raise ValueError(f"{source}: no files here{known}; name a file, a folder, a list of paths or a pattern")
+            known = "".join(f", {len(places)} {reason}" for reason, places in passed_over.items() if places)
+            raise ValueError(f"{source}: no photographs here{known}; name a file, a folder, a list or a pattern")
     home = Path(os.path.commonpath(homes))
-    files = {file.relative_to(home).as_posix(): file for file in sorted(found.values())}
-    passed_over = {EARLIER: len(earlier), LEFT_BEHIND: len(left_behind)}
-    return Photographs(files, {reason: count for reason, count in passed_over.items() if count})
+    named = {file.relative_to(home).as_posix(): file for file in sorted(found.values())}
+    return Photographs(named, {reason: len(places) for reason, places in passed_over.items() if places})
 
 
-def _paths_of(source: str) -> list[Path]:
-    """Return the files and folders that a source names, as absolute paths; links are kept."""
+def _place(file: Path) -> Path:
+    """Return where a file lies: a folder that links into itself holds it under many names, but in one place."""
+    return Path(os.path.realpath(file.parent), file.name)
+
+
+def written_by_prediction(out: Path) -> Callable[[Path], bool]:
+    """Return what tells whether a prediction or a scoring wrote a file, into `out` or, some time, anywhere else."""
+    is_output = functools.cache(functools.partial(_is_output, os.path.realpath(out)))
+
+    def is_written(file: Path) -> bool:
+        if file.parent.name.startswith(VERSION) and (file.suffix == ".parquet" or file.name == DRIFT):
+            return True
+        return any(map(is_output, _folders_of_output(file)))
+
+    return is_written
+
+
+def _paths_of(source: str) -> list[tuple[Path, str]]:
+    """Return files and folders as absolute paths, links kept, each with the part that only a pattern found.
+
+    That part may make it junk; a person who names a file by its whole path means it.
+    """
     path = _absolute(source)
     if path.is_file() and path.suffix.lower() in LISTS:
-        return list(_read_list(path))
+        return [(each, "") for each in _read_list(path)]
     if path.exists():
-        return [path]
-    # Path.glob takes no absolute pattern.
-    matches = sorted(glob.glob(source, recursive=True)) if glob.has_magic(source) else []  # noqa: PTH207
-    if matches:
-        return [_absolute(match) for match in matches]
+        return [(path, "")]
+    if glob.has_magic(source) and (matches := list(_matches(Path(source).parts))):
+        return matches
     raise ValueError(
         f"{source}: {'nothing matches this pattern' if glob.has_magic(source) else 'no such file or folder'}; "
         "name a photograph, a folder, a list of paths (.txt) or a pattern in quotes"
     )
+
+
+def _matches(pattern: Sequence[str]) -> Iterator[tuple[Path, str]]:
+    """Yield what a pattern matches, and the part of its path that the pattern leaves open."""
+    said = next(place for place, part in enumerate(pattern) if glob.has_magic(part))
+    if "**" not in pattern:
+        for match in sorted(glob.glob(os.path.join(*pattern))):  # noqa: PTH118, PTH207  # it may be absolute
+            yield _absolute(match), "/".join(Path(match).parts[said:])
+        return
+    # `glob` itself would follow links that lead back, again and again.
+    home = _absolute(Path(*pattern[:said]))
+    files, junk = files_under(home)
+    for file in sorted([*files, *junk]):
+        if _fits(file.relative_to(home).parts, pattern[said:]):
+            yield file, file.relative_to(home).as_posix()
+
+
+def _fits(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether a path matches a pattern, in which ** stands for any number of folders, and at its end for anything."""
+    if not pattern:
+        return not parts
+    if pattern[0] == "**":
+        return any(_fits(parts[start:], pattern[1:]) for start in range(len(parts) + 1))
+    return bool(parts) and fnmatch.fnmatchcase(parts[0], pattern[0]) and _fits(parts[1:], pattern[1:])
 
 
 def _read_list(path: Path) -> Iterator[Path]:

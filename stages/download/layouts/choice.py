@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stages.common.dataset import Layout
+from stages.common.folders import LEFT_BEHIND, walk
 from stages.download.layouts import (
     anomalib_folder,
     coco,
@@ -19,7 +20,7 @@ from stages.download.layouts import (
     voc,
     yolo,
 )
-from stages.download.layouts.listing import LEFT_BEHIND, Listing, folder_names, is_picture, walk
+from stages.download.layouts.listing import Listing, folder_names, is_picture
 from stages.download.layouts.names import is_normal, split_of
 
 FINDERS: dict[Layout, Callable[[Path, str], Listing]] = {

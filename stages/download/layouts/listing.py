@@ -1,29 +1,12 @@
 """The listing of a data set: what names and tables tell, before any image is read."""
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from stages.common.folders import is_junk, walk
 from stages.download.layouts.outlines import Shape
-
-JUNK = frozenset(
-    {
-        "thumbs.db",
-        "desktop.ini",
-        "@eadir",
-        "#recycle",
-        "$recycle.bin",
-        "__macosx",
-        "system volume information",
-        "lost+found",
-    }
-)
-"""Files and folders that file managers and storage systems leave behind, in small letters; hidden ones count too."""
-
-LEFT_BEHIND = "hidden, or left behind by a file manager or a notebook"
-"""Reason for which a picture is left out."""
 
 PICTURES = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm", ".pnm"}
@@ -73,11 +56,6 @@ class Listing(NamedTuple):
     """Pictures that are no photographs of the category: masks that may be unused, images of other categories."""
 
 
-def is_junk(name: str) -> bool:
-    """Whether a file or a folder of this name is hidden or was left behind by a file manager."""
-    return name.startswith(".") or name.lower() in JUNK
-
-
 def is_picture(path: Path) -> bool:
     """Whether the ending is that of a format that is read."""
     return path.suffix.lower() in PICTURES
@@ -90,24 +68,6 @@ def files_below(folder: Path) -> list[Path]:
     fault to report, not to hide; so is a link that leads nowhere.
     """
     return sorted(path for path, junk in walk(folder) if not junk)
-
-
-def walk(folder: Path) -> Iterator[tuple[Path, bool]]:
-    """Walk through the files below a folder in any order, each with whether it is junk by a part of its path."""
-    yield from _walk(folder, frozenset(), junk=False) if folder.is_dir() else ()
-
-
-def _walk(folder: Path, above: frozenset[str], *, junk: bool) -> Iterator[tuple[Path, bool]]:
-    real = os.path.realpath(folder)
-    if real in above:  # a link to a folder that it lies in
-        return
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            is_left_behind = junk or is_junk(entry.name)
-            if entry.is_dir():
-                yield from _walk(Path(entry.path), above | {real}, junk=is_left_behind)
-            elif entry.is_file() or entry.is_symlink():
-                yield Path(entry.path), is_left_behind
 
 
 def folder_names(folder: Path) -> list[str]:

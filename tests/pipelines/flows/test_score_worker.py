@@ -73,6 +73,29 @@ def test_what_predictions_and_scorings_wrote_below_the_source_is_passed_over(ent
     assert "passed over: 3 files, written by a prediction" in capsys.readouterr().out
 
 
+def test_folders_behind_links_are_scored_once_and_junk_is_counted_instead_of_scored(
+    entry, photographs, tmp_path, capsys
+):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    Image.new("RGB", (30, 20), (200, 10, 10)).save(elsewhere / "7.png")
+    (photographs / "link").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(photographs)
+    for name in ("Thumbs.db", ".ipynb_checkpoints/0-checkpoint.png", "shift/@eaDir/0.png"):
+        (photographs / name).parent.mkdir(exist_ok=True)
+        (photographs / name).write_bytes(b"junk")
+    out = tmp_path / "out"
+    out.mkdir()
+
+    with model_of(entry) as folder:
+        assert score_source(load_served(folder), str(photographs), out, batch=9, timeout_s=5) == 8
+
+    table = read_scores(out)
+    assert sorted(table["path"]) == sorted(["link/7.png", *(f"shift/{index}.png" for index in range(7))])
+    assert table["error"].isna().all()
+    assert "passed over: 3 files, left by file managers, notebooks or archivers" in capsys.readouterr().out
+
+
 def test_a_killed_scoring_goes_on_and_scores_no_image_twice(entry, photographs, tmp_path):
     out, request = tmp_path / "out", tmp_path / "request.json"
     with model_of(entry) as folder:

@@ -3,7 +3,7 @@
 import pytest
 
 from pipelines.serving.photographs import COLUMNS, EARLIER, find_photographs
-from stages.download.layouts.listing import LEFT_BEHIND
+from stages.common.folders import LEFT_BEHIND
 
 NAMES = ("line-1/a.png", "line-1/deep/b.jpg", "line-2/c [1].bmp")
 
@@ -27,17 +27,6 @@ def write_outputs(out):
 
 def names(*sources, out="out"):
     return tuple(find_photographs([str(source) for source in sources], out).files)
-
-
-def test_what_notebooks_and_file_managers_leave_behind_is_passed_over_and_counted(folder):
-    for name in (".ipynb_checkpoints/a-checkpoint.png", "@eaDir/a.png", "line-1/.thumbnails/a.png", "Thumbs.db"):
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_bytes(b"junk")
-
-    found = find_photographs([str(folder)], folder / "out")
-
-    assert tuple(found.files) == NAMES
-    assert found.passed_over == {LEFT_BEHIND: 3}
 
 
 def test_folder_files_pattern_and_lists_name_the_same_photographs(folder, tmp_path):
@@ -68,7 +57,7 @@ def test_the_pictures_and_the_table_of_predictions_are_never_scored(folder):
         assert tuple(found.files) == NAMES
         assert found.passed_over == {EARLIER: 7}
     for source in ("out/heat", "out/overlay/line-1/a.png.png", "out/predictions.csv"):
-        with pytest.raises(ValueError, match="no files here but 1 that predictions wrote"):
+        with pytest.raises(ValueError, match="no photographs here, 1 written by a prediction"):
             names(folder / source)
 
 
@@ -80,15 +69,42 @@ def test_a_folder_of_photographs_may_have_the_name_of_an_output(folder):
     assert names("photographs") == ("heat/d.png", *NAMES, "predictions.csv")
 
 
+def test_folders_behind_links_are_followed_and_a_loop_ends(folder, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "e.png").write_bytes(b"a photograph")
+    (folder / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "back").symlink_to(folder)
+    (folder / "line-1" / "loop").symlink_to(folder)
+
+    assert names("photographs") == names("photographs/**") == tuple(sorted([*NAMES, "link/e.png"]))
+
+
+def test_junk_is_passed_over_by_every_part_of_its_path_and_counted(folder):
+    junk = (
+        *("line-1/.ipynb_checkpoints/a-checkpoint.png", ".thumbnails/a.png", "line-2/@eaDir/c.bmp/SYNO_THUMB.jpg"),
+        *("__MACOSX/line-1/._a.png", "__macosx/a.png", "Thumbs.db", "line-1/Desktop.ini", "._a.png", ".DS_Store"),
+    )
+    for name in junk:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"junk")
+
+    whole = find_photographs([str(folder)], folder / "out")
+    assert (tuple(whole.files), whole.passed_over) == (NAMES, {LEFT_BEHIND: len(junk)})
+    assert names("photographs/**/*") == NAMES
+    assert names(folder / "line-1" / ".ipynb_checkpoints" / "a-checkpoint.png") == ("a-checkpoint.png",)
+    with pytest.raises(ValueError, match="no photographs here, 3 hidden, or left behind"):
+        names("photographs/[!l]*")
+
+
 @pytest.mark.parametrize(
     ("source", "complaint"),
     [
         ("nowhere", "nowhere: no such file or folder; name a photograph, a folder, a list"),
         ("*.tif", r"\*.tif: nothing matches this pattern"),
-        ("empty", "empty: no files here; name a file"),
+        ("empty", "empty: no photographs here; name a file"),
         ("wrong.txt", "wrong.txt: line 2: gone.png: no such file or folder, here or beside the list"),
         ("bytes.txt", "bytes.txt: expected a list of paths, one per line, in UTF-8"),
-        ("comments.txt", "comments.txt: no files here"),
+        ("comments.txt", "comments.txt: no photographs here"),
     ],
 )
 def test_a_source_without_a_photograph_is_one_line(folder, tmp_path, source, complaint):

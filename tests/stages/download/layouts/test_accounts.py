@@ -6,8 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from stages.common.folders import walk
 from stages.download.layouts import choice as layouts
-from stages.download.layouts.listing import is_picture, walk
+from stages.download.layouts.listing import is_picture
 
 NAMES = st.sampled_from(["a", "b", "0", "1", "0_mask", "a_label", "exp1_num_7", "exp1_num_900", "Part0", "Part0_label"])
 ENDINGS = st.sampled_from([".png", ".jpg", ".tif", ".webp", ".PNG", ".txt", ".bmp"])

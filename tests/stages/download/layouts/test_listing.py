@@ -1,6 +1,7 @@
 import pytest
 
-from stages.download.layouts.listing import files_below, folder_names, walk
+from stages.common.folders import walk
+from stages.download.layouts.listing import files_below, folder_names
 from toys.pictures import paint
 
 JUNK = [
