@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from diffusionad.base import Mode, Model, ModelConfig, Noise, NoiselessForm, Once, Output
 from diffusionad.detectors import load
-from diffusionad.detectors.shared.frozen import FrozenFit, FrozenModel, encode, levels_of, to_logits
-from diffusionad.networks.efficientnet import EfficientNetLite0
+from diffusionad.detectors.shared.frozen import FrozenFit, FrozenModel, backbone_for, encode, levels_of, to_logits
 from diffusionad.section import Section
 
 MODE = "ensemble"
@@ -70,7 +69,7 @@ class Ensemble(Model):
             {name: _build(name, member, image_size) for name, member in config.members.items()}
         )
         self._levels = levels_of(self._models)
-        self.backbone = EfficientNetLite0(self._levels)
+        self.backbone = backbone_for(self._levels)
 
     @property
     def phases(self) -> tuple[Once]:

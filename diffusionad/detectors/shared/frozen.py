@@ -32,6 +32,9 @@ from diffusionad.networks.smoothing import enlarge
 Features = Mapping[int, Tensor]
 """Feature maps (B, C, h, w) by level of the backbone."""
 
+PIXELS = -1
+"""Level of the grey image itself, (B, 1, H, W), for judges that look at lines that are too thin for the backbone."""
+
 FOLDS = 4
 """Parts into which normal images are divided; each is judged by judges that did not learn from it."""
 MAX_IMAGES = 1000
@@ -111,8 +114,8 @@ class Judge(nn.Module, ABC):
 
 
 def stride_of(level: int) -> int:
-    """Pixels of the image per position of a level of the backbone."""
-    stride = 2
+    """Pixels of the image per position of a level."""
+    stride = 1 if level == PIXELS else 2
     for each in LEVELS[: level + 1]:
         stride *= each.stride
     return stride
@@ -154,7 +157,7 @@ class FrozenModel(Model):
             raise ValueError(
                 f"one position of the coarsest features is {coarsest} pixels wide; {image_size} is smaller"
             )
-        self.backbone = EfficientNetLite0(self.levels)
+        self.backbone = backbone_for(self.levels)
         self.register_buffer("typical_pixel", torch.zeros(len(judges)))
         self.register_buffer("typical_peak", torch.ones(len(judges)))
         self.is_scaled = False
@@ -305,13 +308,21 @@ class FrozenFit(Once):
 
 
 def levels_of(models: Mapping[str, FrozenModel]) -> tuple[int, ...]:
-    """Levels of the backbone that at least one of the models reads, rising."""
+    """Levels that at least one of the models reads, rising."""
     return tuple(sorted({level for model in models.values() for level in model.levels}))
 
 
+def backbone_for(levels: Sequence[int]) -> EfficientNetLite0:
+    """A backbone with some levels; it has one at least."""
+    return EfficientNetLite0([level for level in levels if level != PIXELS] or [0])
+
+
 def encode(backbone: EfficientNetLite0, levels: Sequence[int], images: Tensor) -> dict[int, Tensor]:
-    """Feature maps of images in [0, 1], shape (B, 3, H, W), by level; `levels` are those of the backbone."""
-    return dict(zip(levels, backbone(images), strict=True))
+    """Feature maps of images in [0, 1], shape (B, 3, H, W), by level; `levels` are those of `backbone_for`."""
+    features = {PIXELS: images.mean(dim=1, keepdim=True)} if PIXELS in levels else {}
+    if inner := [level for level in levels if level != PIXELS]:
+        features |= zip(inner, backbone(images), strict=True)
+    return features
 
 
 def take(features: Features, places: Tensor) -> dict[int, Tensor]:

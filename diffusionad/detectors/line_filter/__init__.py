@@ -1,0 +1,1 @@
+"""A filter for dark lines, which learns nothing but its scale."""
