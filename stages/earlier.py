@@ -13,6 +13,7 @@ RENAMED = {"download.max_megapixels_looked_at": "max_megapixels_decoded"}
 ADDED: dict[str, Any] = {
     "download.line_width_px": 3,
     "download.contract.max_mask_area": 0.5,
+    "download.contract.max_soft_mask": 0.2,
     "download.contract.max_same_masks": 0.5,
     "promotion.default.max_promised_false_alarm_rate": None,
 }

@@ -37,6 +37,29 @@ def to_mask(image: Image.Image, name: str) -> NDArray[np.bool_]:
     return levels > 0
 
 
+def soft_share(image: Image.Image, name: str) -> float:
+    """Return the share of pixels of a loaded mask that are neither marked nor free.
+
+    It is small for soft edges and for the noise of JPEG, and large for a photograph in place of a mask. Class numbers
+    count as marked.
+
+    Args:
+        image: Decoded and upright.
+        name: Name of the file, for errors.
+
+    Returns:
+        The share of pixels between a tenth and nine tenths of the largest value, in [0, 1].
+
+    Raises:
+        ValueError: Same as `to_mask`.
+    """
+    levels = _levels(image, name)
+    top = float(levels.max())
+    if len(np.unique(levels[levels > 0])) <= MAX_LABELS:
+        return 0.0
+    return float(((levels > 0.1 * top) & (levels < 0.9 * top)).mean())  # as said
+
+
 def resize_mask(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
     """Resize a mask without losing a defect.
 

@@ -24,6 +24,9 @@ class ContractConfig(Section):
     max_mask_area: float = Field(
         gt=0, le=1, description="largest share of the image that a mask marks in the median; a warning beyond"
     )
+    max_soft_mask: float = Field(
+        gt=0, le=1, description="largest share of a mask that is neither marked nor free; a warning beyond"
+    )
     max_same_masks: float = Field(
         gt=0, le=1, description="largest share of masks that are one and the same; a warning beyond"
     )
@@ -46,7 +49,7 @@ def check_contract(config: ContractConfig, evidence: DataEvidence) -> list[Findi
 
 def rules(config: ContractConfig) -> list[Rule]:
     """List the rules of the contract."""
-    return [*_file_rules(config), *_label_rules(), *_split_rules(), *_figure_rules(config)]
+    return [*_file_rules(config), *_label_rules(config), *_split_rules(), *_figure_rules(config)]
 
 
 def _file_rules(config: ContractConfig) -> list[Rule]:
@@ -69,7 +72,7 @@ def _file_rules(config: ContractConfig) -> list[Rule]:
     ]
 
 
-def _label_rules() -> list[Rule]:
+def _label_rules(config: ContractConfig) -> list[Rule]:
     from great_expectations.expectations.row_conditions import Column  # noqa: PLC0415  # slow to load
 
     is_good, trains = Column("defect") == "good", Column("split").is_in(["train", "val"])
@@ -81,7 +84,7 @@ def _label_rules() -> list[Rule]:
         _none("mask_trouble", "a mask of the image's size for each anomalous image, and none for a normal one"),
         _none("stated_size", "the size that the data set states"),
         _none("scaled", "a photograph of the size that its annotation states; its mask was scaled alike", "warning"),
-        _none("mask_copy", "a mask that is not the photograph itself", "warning"),
+        _soft(config),
         Rule("masks", "an image for each mask", expectations().ExpectColumnValuesToNotBeNull(column="image")),
     ]
 
@@ -133,6 +136,11 @@ def _figure_rules(config: ContractConfig) -> list[Rule]:
             "warning",
         ),
     ]
+
+
+def _soft(config: ContractConfig) -> Rule:
+    title = f"a mask of which at most {config.max_soft_mask:.0%} is neither marked nor free; is it a photograph?"
+    return expect_between("images", "mask_soft", title, (None, config.max_soft_mask), "warning")
 
 
 def _none(column: str, title: str, severity: Severity = "critical") -> Rule:

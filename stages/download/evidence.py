@@ -87,7 +87,7 @@ def _image_row(
         "fault": fact.fault,
         "stated_size": _stated_size(item, fact),
         "scaled": _scaled(item, fact),
-        "mask_copy": _mask_copy(item, fact, masks),
+        "mask_soft": masks[item.mask].soft if item.mask else None,
         "mask_trouble": _mask_trouble(item, fact, masks, digests, any_mask=any_mask),
     }
 
@@ -113,11 +113,6 @@ def _scaled(item: Item, fact: ImageFacts) -> str | None:
         return None  # told as a fault of the mask
     height, width = frame.size
     return f"scaled from {width} x {height} to {fact.width} x {fact.height} px" if frame.is_scaled else None
-
-
-def _mask_copy(item: Item, fact: ImageFacts, masks: Mapping[str, MaskFacts]) -> str | None:
-    is_copy = item.mask is not None and fact.sha256 and masks[item.mask].sha256 == fact.sha256
-    return f"{item.mask} has the bytes of the photograph" if is_copy else None
 
 
 def _mask_trouble(

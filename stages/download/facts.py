@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from diffusionad.data.decode import load, open_image, orientation, to_grey, to_rgb, upright_size
-from diffusionad.data.masks import to_mask
+from diffusionad.data.masks import soft_share, to_mask
 from stages.download.fingerprint import SIDE, fingerprint, thumbnail
 
 PLAIN_MODES = ("L", "RGB", "CMYK", "YCbCr")
@@ -46,6 +46,8 @@ class MaskFacts(NamedTuple):
     """In pixels, after the EXIF rotation."""
     area: float = 0.0
     """Share of positive pixels, in [0, 1]."""
+    soft: float = 0.0
+    """Share of pixels that are neither marked nor free, in [0, 1]."""
     fault: str | None = None
     """Why the file cannot be used, without its name."""
 
@@ -74,11 +76,12 @@ def pixel_facts(facts: ImageFacts, data: bytes) -> ImageFacts:
 def mask_facts(data: bytes) -> MaskFacts:
     """Describe a mask file, given its bytes, by its pixels."""
     try:
-        mask = to_mask(load(open_image(data, ""), ""), "")
+        image = load(open_image(data, ""), "")
+        mask, soft = to_mask(image, ""), soft_share(image, "")
     except ValueError as error:
         return MaskFacts(fault=_bare(error))
     height, width = mask.shape
-    return MaskFacts(hashlib.sha256(data).hexdigest(), height, width, float(mask.mean()))
+    return MaskFacts(hashlib.sha256(data).hexdigest(), height, width, float(mask.mean()), soft)
 
 
 def _small(image: Image.Image) -> Image.Image:

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from scipy import ndimage
 
-from diffusionad.data.masks import EIGHT_CONNECTED, resize_mask, to_mask
+from diffusionad.data.masks import EIGHT_CONNECTED, resize_mask, soft_share, to_mask
 
 SIDES = st.integers(1, 40)
 MASKS = st.tuples(SIDES, SIDES).flatmap(lambda shape: arrays(bool, shape))
@@ -142,3 +142,17 @@ def test_sixteen_bit_masks_are_read():
     levels = np.array([[0, 1], [65535, 0]], np.uint16)
 
     np.testing.assert_array_equal(mask_of(Image.fromarray(levels)), levels > 0)
+
+
+def test_a_photograph_is_soft_and_a_mask_of_any_kind_is_not():
+    photograph = np.random.default_rng(0).integers(0, 256, (40, 48), dtype=np.uint8)
+    labels = np.zeros((40, 48), np.uint8)
+    labels[5:20, 5:20] = 3
+    edge = np.zeros((40, 48), np.uint8)
+    edge[5:20, 5:40] = np.linspace(0, 255, 35)[None].astype(np.uint8)
+    edge[20:, :] = 255
+
+    assert soft_share(Image.fromarray(photograph), "x") > 0.7
+    assert soft_share(Image.fromarray(labels), "x") == 0
+    assert soft_share(Image.fromarray(np.full((4, 4), 255, np.uint8)), "x") == 0
+    assert 0 < soft_share(Image.fromarray(edge), "x") < 0.25

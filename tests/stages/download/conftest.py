@@ -19,6 +19,7 @@ CONTRACT = {
     "min_val": 1,
     "anomalous_share": [0.05, 0.95],
     "max_mask_area": 0.5,
+    "max_soft_mask": 0.2,
     "max_same_masks": 0.5,
     "max_brightness_drift": 0.1,
     "max_size_drift": 0.5,

@@ -16,7 +16,10 @@ def images(count=12):
 
 @pytest.fixture
 def evidence():
-    items = images()
+    return described(images())
+
+
+def described(items):
     facts = {item.path: ImageFacts(f"{i:064d}", 40, 48, "L", 0.5, "0" * 64) for i, item in enumerate(items)}
     masks = {"b_mask.png": MaskFacts("m", 40, 48, 0.1)}
     return collect("mine/nut", items, facts, masks, {}, (), {}, None)
@@ -43,6 +46,9 @@ FAULTS = [
     ("namesake", "n0.jpg", "a name that differs in more than its ending"),
     ("split", "fit", "a split"),
     ("mask_trouble", "marks nothing", "a mask of the image's size for each anomalous image, and none for a normal one"),
+    ("mask_soft", 0.5, "a mask of which at most 20% is neither marked nor free; is it a photograph?"),
+    ("stated_size", "states 9 x 9 px", "the size that the data set states"),
+    ("scaled", "scaled", "a photograph of the size that its annotation states; its mask was scaled alike"),
     ("twin", "t.png in test", "no image in two splits"),
     ("object_elsewhere", "t.png in test", "the normal images of one object in one split"),
     ("copy", "n1.png", "no image twice in a split"),
@@ -50,7 +56,8 @@ FAULTS = [
 ]
 
 
-def test_each_broken_row_is_named_with_its_value_and_by_its_own_rule_alone(contract_config, evidence):
+def test_each_broken_row_is_named_with_its_value_and_by_its_own_rule_alone(contract_config):
+    evidence = described(images(len(FAULTS)))
     for row, (column, value, _) in enumerate(FAULTS):
         evidence.images.loc[row, column] = value
 

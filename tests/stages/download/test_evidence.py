@@ -125,16 +125,6 @@ def test_masks_that_are_one_and_the_same_are_counted_if_there_are_a_few():
     assert pd.isna(evidence([good("a.png")]).figures.iloc[0]["median_mask_area"])
 
 
-def test_a_photograph_in_place_of_its_mask_is_told():
-    items = [bad(), bad("other.png", "other_mask.png")]
-    facts = {"bad.png": FACT._replace(sha256="p" * 64), "other.png": FACT}
-
-    found = evidence(items, facts, {"bad_mask.png": MASK._replace(sha256="p" * 64), "other_mask.png": MASK})
-
-    told = "bad_mask.png has the bytes of the photograph"
-    assert column(found, "mask_copy") == {"bad.png": told, "other.png": None}
-
-
 def test_the_size_that_is_stated_is_held_against_the_photograph():
     """An image without shapes is only compared; a mask of one with shapes is scaled with it, which is told."""
     shape = (Polygon(((1, 1), (9, 1), (9, 9))),)
