@@ -13,6 +13,7 @@ from PIL import Image
 
 from pipelines.flows.score_worker import read_scores, score_source
 from pipelines.serving.packaging import load_served, save_served
+from stages.common.folders import LEFT_BEHIND
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")  # mlflow leaves SQLite open
 
@@ -93,7 +94,7 @@ def test_folders_behind_links_are_scored_once_and_junk_is_counted_instead_of_sco
     table = read_scores(out)
     assert sorted(table["path"]) == sorted(["link/7.png", *(f"shift/{index}.png" for index in range(7))])
     assert table["error"].isna().all()
-    assert "passed over: 3 files, left by file managers, notebooks or archivers" in capsys.readouterr().out
+    assert f"passed over: 3 files, {LEFT_BEHIND}" in capsys.readouterr().out
 
 
 def test_a_killed_scoring_goes_on_and_scores_no_image_twice(entry, photographs, tmp_path):

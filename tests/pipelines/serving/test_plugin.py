@@ -1,5 +1,6 @@
 """The example of docs/plugin.md, installed and run as a user would: from `dvc repro` to a served champion."""
 
+import json
 import os
 import re
 import subprocess
@@ -59,7 +60,8 @@ def test_the_detector_of_the_page_goes_from_dvc_repro_to_a_served_champion(check
 
     checkout.run("python", "-m", "dvc", "repro")
     checkout.commit()
-    assert "up to date" in checkout.run("python", "-m", "dvc", "status").stdout
+    changed = json.loads(checkout.run("python", "-m", "dvc", "status", "--json").stdout)
+    assert changed == {"watch@plates-plate": ["always changed"]}
     command("register", "--dataset", "plates")
     promoted = command("promote", "--dataset", "plates", check=False)
     assert promoted.returncode == 0, promoted.stdout + promoted.stderr
