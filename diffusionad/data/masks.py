@@ -1,5 +1,7 @@
 """Convert masks from the formats of annotators to booleans, and resize them without losing a defect."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -30,34 +32,37 @@ def to_mask(image: Image.Image, name: str) -> NDArray[np.bool_]:
     Raises:
         ValueError: If a mask of 16 or 32 bits leaves its range (`to_grey`).
     """
-    levels = _levels(image, name)
-    positive = np.unique(levels[levels > 0])
-    if image.format == "JPEG" or len(positive) > MAX_LABELS:
-        return levels > positive[-1] / 2 if len(positive) else levels > 0
-    return levels > 0
+    return read_marks(image, name).mask
 
 
-def soft_share(image: Image.Image, name: str) -> float:
-    """Return the share of pixels of a loaded mask that are neither marked nor free.
+class Marks(NamedTuple):
+    """What a mask marks, and how clearly."""
 
-    It is small for soft edges and for the noise of JPEG, and large for a photograph in place of a mask. Class numbers
-    count as marked.
+    mask: NDArray[np.bool_]
+    """Where the defect is, shape (H, W)."""
+    soft: float
+    """Share of pixels between a tenth and nine tenths of the largest value, in [0, 1]: small for soft edges and for the
+    noise of JPEG, large for a photograph in place of a mask. Class numbers count as marked."""
+
+
+def read_marks(image: Image.Image, name: str) -> Marks:
+    """Return `to_mask` of a loaded mask, and how clear it is.
 
     Args:
         image: Decoded and upright.
         name: Name of the file, for errors.
 
-    Returns:
-        The share of pixels between a tenth and nine tenths of the largest value, in [0, 1].
-
     Raises:
         ValueError: Same as `to_mask`.
     """
     levels = _levels(image, name)
-    top = float(levels.max())
-    if len(np.unique(levels[levels > 0])) <= MAX_LABELS:
-        return 0.0
-    return float(((levels > 0.1 * top) & (levels < 0.9 * top)).mean())  # as said
+    positive = np.unique(levels[levels > 0])
+    has_classes = len(positive) <= MAX_LABELS
+    if len(positive) == 0 or (has_classes and image.format != "JPEG"):
+        return Marks(levels > 0, 0.0)
+    top = positive[-1]
+    soft = 0.0 if has_classes else float(((levels > 0.1 * top) & (levels < 0.9 * top)).mean())  # as said
+    return Marks(levels > top / 2, soft)
 
 
 def resize_mask(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:

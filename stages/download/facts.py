@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from diffusionad.data.decode import load, open_image, orientation, to_grey, to_rgb, upright_size
-from diffusionad.data.masks import soft_share, to_mask
+from diffusionad.data.masks import read_marks
 from stages.download.fingerprint import SIDE, fingerprint, thumbnail
 
 PLAIN_MODES = ("L", "RGB", "CMYK", "YCbCr")
@@ -76,8 +76,7 @@ def pixel_facts(facts: ImageFacts, data: bytes) -> ImageFacts:
 def mask_facts(data: bytes) -> MaskFacts:
     """Describe a mask file, given its bytes, by its pixels."""
     try:
-        image = load(open_image(data, ""), "")
-        mask, soft = to_mask(image, ""), soft_share(image, "")
+        mask, soft = read_marks(load(open_image(data, ""), ""), "")
     except ValueError as error:
         return MaskFacts(fault=_bare(error))
     height, width = mask.shape

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from scipy import ndimage
 
-from diffusionad.data.masks import EIGHT_CONNECTED, resize_mask, soft_share, to_mask
+from diffusionad.data.masks import EIGHT_CONNECTED, read_marks, resize_mask, to_mask
 
 SIDES = st.integers(1, 40)
 MASKS = st.tuples(SIDES, SIDES).flatmap(lambda shape: arrays(bool, shape))
@@ -152,7 +152,7 @@ def test_a_photograph_is_soft_and_a_mask_of_any_kind_is_not():
     edge[5:20, 5:40] = np.linspace(0, 255, 35)[None].astype(np.uint8)
     edge[20:, :] = 255
 
-    assert soft_share(Image.fromarray(photograph), "x") > 0.7
-    assert soft_share(Image.fromarray(labels), "x") == 0
-    assert soft_share(Image.fromarray(np.full((4, 4), 255, np.uint8)), "x") == 0
-    assert 0 < soft_share(Image.fromarray(edge), "x") < 0.25
+    assert read_marks(Image.fromarray(photograph), "x").soft > 0.7
+    assert read_marks(Image.fromarray(labels), "x").soft == 0
+    assert read_marks(Image.fromarray(np.full((4, 4), 255, np.uint8)), "x").soft == 0
+    assert 0 < read_marks(Image.fromarray(edge), "x").soft < 0.25
