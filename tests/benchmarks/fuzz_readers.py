@@ -22,8 +22,12 @@ from stages.download.frames import draw, frame_of
 from stages.download.layouts import choice as layouts
 from stages.download.layouts.listing import Listing
 
-ODD = [None, True, -1, 0, 1, 2**70, 1e300, float("nan"), "", "1", "ü\\", "../../x", [], [[]], {}, {"a": []}, [1, 2, 3]]
-WORDS = ["nan", "1e400", "-7", "", "x", "<", "]]>", "ü", "999999999999", "0"]
+ODD = [
+    *(None, True, -1, 0, 1, 2**70, 1e300, float("nan")),
+    *("", "1", "ü\\", "../../x", "a\0b", "x" * 5000),
+    *([], [[]], {}, {"a": []}, [1, 2, 3]),
+]
+WORDS = ["nan", "1e400", "-7", "", "x", "\0", "y" * 300, "<", "]]>", "ü", "999999999999", "0"]
 FILES = ("a.png", "b.png", "c.png")
 PHOTOGRAPH = ImageFacts("", 20, 30)
 

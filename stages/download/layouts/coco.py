@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from stages.download.layouts.listing import Item, Listing, annotated_folder, by_path, files_below, is_picture
 from stages.download.layouts.outlines import Polygon, Shape, box, checked
-from stages.download.layouts.records import read_json, records, refuse_leftovers, stated_size
+from stages.download.layouts.records import is_name, read_json, records, refuse_leftovers, stated_size
 from stages.download.layouts.run_lengths import read_runs
 
 Id = int | str
@@ -71,7 +71,7 @@ def _by_id(path: Path, table: dict[str, Any], key: str) -> dict[Id, dict[str, An
     found: dict[Id, dict[str, Any]] = {}
     for record in records(path, table, key):
         number, name = record.get("id"), record.get("file_name" if key == "images" else "name")
-        if not _is_id(number) or not isinstance(name, str) or not name:
+        if not _is_id(number) or not is_name(name):
             raise ValueError(f"{path}: expected an id and a name in each record of `{key}`, got {str(record)[:100]}")
         if number in found:
             raise ValueError(f"{path}: the id {number!r} stands twice in `{key}`")

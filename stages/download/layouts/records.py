@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+LONGEST_NAME = 1000
 NAMED = 3
 """Leftover records that an error names."""
 
@@ -31,6 +32,11 @@ def records(path: Path, table: dict[str, Any], key: str) -> list[dict[str, Any]]
     if not isinstance(found, list) or not all(isinstance(record, dict) for record in found):
         raise ValueError(f"{path}: expected a list of records below `{key}`, got {str(found)[:60]}")
     return found
+
+
+def is_name(text: object) -> bool:
+    """Whether a value may be the name of a file."""
+    return isinstance(text, str) and 0 < len(text) <= LONGEST_NAME and "\0" not in text
 
 
 def stated_size(height: Any, width: Any) -> tuple[int, int] | None:  # noqa: ANN401  # whatever the file holds

@@ -5,6 +5,8 @@ import io
 import re
 from pathlib import Path, PurePosixPath
 
+from stages.download.layouts.records import is_name
+
 DELIMITERS = ",;\t"
 DRIVE = re.compile(r"^[A-Za-z]:")
 
@@ -40,6 +42,8 @@ def path_in(place: str, home: Path, text: str) -> str:
     Raises:
         ValueError: If it leads out of `home`.
     """
+    if not is_name(text):
+        raise ValueError(f"{place}: expected a path below {home}, got {text[:100]!r}")
     if "\\" in text and not (home / text).exists():
         text = text.replace("\\", "/")
     path = PurePosixPath(text)
@@ -48,7 +52,7 @@ def path_in(place: str, home: Path, text: str) -> str:
         path = next((end for end in ends if (home / end).is_file()), path)
     if path.is_absolute() and path.is_relative_to(home.absolute().as_posix()):
         path = path.relative_to(home.absolute().as_posix())
-    if not text or path.is_absolute() or ".." in path.parts or DRIVE.match(str(path)):
+    if path.is_absolute() or ".." in path.parts or DRIVE.match(str(path)):
         raise ValueError(f"{place}: expected a path below {home}, got {text!r}")
     return path.as_posix()
 
