@@ -20,6 +20,8 @@ from stages.download.layouts.listing import (
 from stages.download.layouts.masks import Masks
 from stages.download.layouts.names import GOOD, defect_of, is_mask_folder, is_normal, split_of
 
+MASKS_INSIDE = "ground_truth"
+"""Folder of masks within a folder of a split, as MVTec AD 2 has it."""
 UNLABELLED = "test_private"
 """Beginning of the names of folders of MVTec AD 2 whose labels are not published."""
 
@@ -65,7 +67,8 @@ def has_layout(root: Path, category: str) -> bool:
 
 
 def _is_mask(folder: Path, path: Path) -> bool:
-    return is_mask_folder(path.relative_to(folder).parts[0])
+    # No other word: a defect may be called `mask`.
+    return path.relative_to(folder).parts[0].lower() == MASKS_INSIDE
 
 
 def _item(home: Path, path: Path, masks: Masks) -> Item:

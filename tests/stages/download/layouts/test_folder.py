@@ -147,3 +147,9 @@ def test_a_defect_behind_a_link_is_there(mvtec):
     (mvtec / "bottle/test/dent").symlink_to(mvtec / "elsewhere")
 
     assert "test/dent/0.png" in [item.path for item in folder.find(mvtec, "bottle").items]
+
+
+def test_a_defect_may_be_called_mask(mvtec):
+    paint(mvtec / "bottle/test/mask/000.png")
+
+    assert ("test/mask/000.png", "mask") in [(i.path, i.defect) for i in folder.find(mvtec, "bottle").items]
