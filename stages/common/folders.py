@@ -15,6 +15,9 @@ JUNK = frozenset(
 """Files and folders that file managers, network drives and archivers leave behind, in lower case; so is whatever
 begins with a dot: `.ipynb_checkpoints`, `.thumbnails`, `._photograph.jpg`."""
 
+MAX_LINKS = 2
+"""Links to folders on one path: folders that link to each other have files under more names than anyone can count."""
+
 LEFT_BEHIND = "hidden, or left behind by a file manager or a notebook"
 """Why junk is passed over."""
 
@@ -36,21 +39,23 @@ def is_junk(name: str) -> bool:
 def walk(folder: Path) -> Iterator[tuple[Path, bool]]:
     """Walk through the files below a folder in any order, each with whether it is junk by a part of its path.
 
-    Links to folders are followed, but not into a folder that they lie in. A link that leads nowhere counts as a file,
-    so that it is missed.
+    Links to folders are followed, but not into a folder that they lie in, and not more than `MAX_LINKS` on one path. A
+    link that leads nowhere counts as a file, so that it is missed.
     """
-    yield from _walk(folder, frozenset(), junk=False) if folder.is_dir() else ()
+    if folder.is_dir():
+        yield from _walk(folder, frozenset(map(str, Path(os.path.realpath(folder)).parents)), junk=False, links=0)
 
 
-def _walk(folder: Path, above: frozenset[str], *, junk: bool) -> Iterator[tuple[Path, bool]]:
+def _walk(folder: Path, above: frozenset[str], *, junk: bool, links: int) -> Iterator[tuple[Path, bool]]:
     real = os.path.realpath(folder)
-    if real in above:
+    if real in above or links > MAX_LINKS:
         return
     with os.scandir(folder) as entries:
         for entry in entries:
             is_left_behind = junk or is_junk(entry.name)
             if entry.is_dir():
-                yield from _walk(Path(entry.path), above | {real}, junk=is_left_behind)
+                deeper = links + entry.is_symlink()
+                yield from _walk(Path(entry.path), above | {real}, junk=is_left_behind, links=deeper)
             elif entry.is_file() or entry.is_symlink():
                 yield Path(entry.path), is_left_behind
 

@@ -40,6 +40,7 @@ def unpack(archive: Path, target: Path, *, max_bytes: int, max_files: int) -> No
             exceeds a limit. Files written until then stay in `target`.
     """
     budget, count = max_bytes, 0
+    written: dict[Path, str] = {}
     try:
         for name, content in _members(archive):
             count += 1
@@ -48,7 +49,14 @@ def unpack(archive: Path, target: Path, *, max_bytes: int, max_files: int) -> No
                     f"{archive}: more than {max_files} files; raise download.fetch.max_files if it is right"
                 )
             place = target / _safe(archive, name)
-            place.parent.mkdir(parents=True, exist_ok=True)
+            if written.setdefault(place, name) != name:
+                raise ValueError(f"{archive}: {written[place]} and {name} are one file here; rename one of them")
+            try:
+                place.parent.mkdir(parents=True, exist_ok=True)
+            except (FileExistsError, NotADirectoryError):
+                raise ValueError(f"{archive}: {name} lies in a folder that is a file too; refused") from None
+            if place.is_dir():
+                raise ValueError(f"{archive}: {name} is a file and a folder; refused")
             with content, place.open("wb") as file:
                 while chunk := content.read(min(CHUNK, budget + 1)):
                     budget -= len(chunk)
@@ -99,7 +107,7 @@ def _tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
 
 def _safe(archive: Path, name: str) -> PurePosixPath:
     path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+    if not path.parts or path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
         raise ValueError(f"{archive}: {name} leads out of the folder it is unpacked to; refused")
     return path
 

@@ -1,7 +1,7 @@
 """Choose the module that reads a layout by its name in params.yaml, and step through wrapping folders."""
 
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from stages.common.dataset import Layout
 from stages.common.folders import LEFT_BEHIND, walk
@@ -81,6 +81,7 @@ def find(layout: Layout, root: Path, category: str) -> Listing:
         else:
             if not listing.items:
                 raise ValueError(f"{listing.home}: no image of category `{category}`")
+            _check(listing)
             left_out = listing.left_out | _unaccounted(layout, listing)
             digests = {**_checksums(root, listing.home), **listing.digests}
             return listing._replace(digests=digests, left_out=left_out)
@@ -88,6 +89,19 @@ def find(layout: Layout, root: Path, category: str) -> Listing:
             break
         root /= inner[0]
     raise refusal or ValueError(f"{root}: no category `{category}`")
+
+
+def _check(listing: Listing) -> None:
+    """Refuse what no layout may list: a path out of the category, and a mask of two images."""
+    owners: dict[str, str] = {}
+    for item in listing.items:
+        for name in filter(None, (item.path, item.mask, *item.parts)):
+            if ".." in PurePosixPath(name).parts or PurePosixPath(name).is_absolute():
+                raise ValueError(f"{listing.home}: {name!r} leads out of the folder; refused")
+        if item.mask and (other := owners.setdefault(item.mask, item.path)) != item.path:
+            raise ValueError(
+                f"{listing.home / item.mask}: it may be the mask of {other} or of {item.path}; rename it after its own"
+            )
 
 
 def _unaccounted(layout: Layout, listing: Listing) -> dict[str, tuple[str, ...]]:

@@ -5,10 +5,10 @@ Wieler and Hahn, 2007. The textures are generated, and a mask is an ellipse arou
 
 from pathlib import Path
 
-from stages.download.layouts.listing import Item, Listing, by_path, category_folder, files_below
+from stages.download.layouts.listing import Item, Listing, by_path, category_folder, files_below, folder_names
 from stages.download.layouts.records import refuse_leftovers
 
-SPLITS = {"Train": "train", "Test": "test"}
+SPLITS = ("train", "test")
 LABELS = "Label"
 NUM_COLUMNS = 5
 LEFT_OUT = "anomalous, in the authors' training part"
@@ -22,7 +22,7 @@ def find(root: Path, category: str) -> Listing:
     """
     home = category_folder(root, category, "train")
     items, left_out, orphans, seen = [], [], [], []
-    for folder in SPLITS:
+    for folder in (name for name in folder_names(home) if name.lower() in SPLITS):
         part = home / folder
         masks = {path.name for path in files_below(part / LABELS) if path.suffix.lower() == ".png"}
         labels = _read_labels(part / LABELS / "Labels.txt", masks)
@@ -32,7 +32,8 @@ def find(root: Path, category: str) -> Listing:
         seen += [f"{folder}/{LABELS}/{name}" for name in masks]
         _check_rows(part / LABELS / "Labels.txt", labels, {path.stem for path in images}, masks)
         items += [item for item in found if item.split != "train" or item.label == 0]
-        owners = {f"{path.stem}_label.png".lower() for path in images}
+        # One whose image is listed as normal counts too: the list or the mask is wrong.
+        owners = {labels[path.stem].lower() for path in images if path.stem in labels}
         orphans += sorted(f"{folder}/{LABELS}/{name}" for name in masks if name.lower() not in owners)
     dropped = {LEFT_OUT: tuple(left_out)} if left_out else {}
     return Listing(home, tuple(sorted(items, key=by_path)), dropped, tuple(orphans), seen=frozenset(seen))
@@ -66,7 +67,7 @@ def _item(folder: str, path: Path, labels: dict[str, str]) -> Item:
     mask = labels.get(path.stem)
     return Item(
         path=name,
-        split=SPLITS[folder],
+        split=folder.lower(),
         label=int(mask is not None),
         defect="defect" if mask else "good",
         mask=f"{folder}/{LABELS}/{mask}" if mask else None,

@@ -26,7 +26,8 @@ def find(root: Path, category: str) -> Listing:
     table = root / "labels.csv"
     if not table.is_file():
         raise ValueError(f"{table}: not found; expected labels.csv and images/ as in the package elpv-dataset")
-    cells = [_parse(table, number, line) for number, line in enumerate(table.read_text().splitlines(), 1) if line]
+    lines = table.read_text(encoding="utf-8-sig").splitlines()
+    cells = [_parse(table, number, line) for number, line in enumerate(lines, 1) if line.strip()]
     if category not in (kinds := sorted({kind for _, _, kind in cells})):
         raise ValueError(f"{table}: no category `{category}`; it holds {', '.join(kinds)}")
     mine = [(path, probability) for path, probability, kind in cells if kind == category]
@@ -39,7 +40,7 @@ def find(root: Path, category: str) -> Listing:
 def _parse(table: Path, number: int, line: str) -> tuple[str, float, str]:
     try:
         path, probability, kind = line.split()
-        return path, float(probability), kind
+        return path.replace("\\", "/"), float(probability), kind
     except ValueError:
         raise ValueError(f"{table}, line {number}: expected `path probability type`, got {line!r}") from None
 

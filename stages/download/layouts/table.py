@@ -64,7 +64,9 @@ def _item(table: Path, line: int, row: dict[str, str]) -> Item:
     split = split_of(name)
     if name and split is None:
         raise ValueError(f"{place}: expected split train, val or test, got {name!r}")
-    label = _label(place, row["label"] if "label" in row else {"train": "0", "test": "1"}.get(split or "", name))
+    label = _label(
+        place, row["label"] if "label" in row else {"train": "0", "val": "0", "test": "1"}.get(split or "", name)
+    )
     path = path_in(place, table.parent, row["path"])
     return Item(
         path=path,

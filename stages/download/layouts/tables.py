@@ -20,7 +20,10 @@ def read_table(table: Path) -> tuple[list[str], list[tuple[int, dict[str, str]]]
     Raises:
         ValueError: If it is no such table.
     """
-    lines = csv.reader(io.StringIO(_text(table), newline=""), delimiter=_delimiter(table))
+    text = _text(table)
+    if text[:4].lower() == "sep=":  # what Excel writes before the header to name the delimiter
+        text = text.partition("\n")[2]
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
     try:
         header = [cell.strip().lower() for cell in next(lines, [])]
         rows = [(lines.line_num, [cell.strip() for cell in row]) for row in lines]
@@ -68,6 +71,6 @@ def _text(table: Path) -> str:
     raise ValueError(f"{table}: not a text in UTF-8, UTF-16 or cp1252; save it as CSV in UTF-8")
 
 
-def _delimiter(table: Path) -> str:
-    header = _text(table).partition("\n")[0]
+def _delimiter(text: str) -> str:
+    header = text.partition("\n")[0]
     return max(DELIMITERS, key=header.count)

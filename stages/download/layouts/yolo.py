@@ -27,7 +27,9 @@ def find(root: Path, category: str) -> Listing:
     """
     home = root if category == WHOLE and not (root / category).is_dir() else root / category
     files = files_below(home)
-    texts = {path for path in files if path.suffix.lower() == ".txt" and path.name.lower() not in NO_LABELS}
+    stems = {path.stem for path in files if is_picture(path)}
+    labels = [path for path in files if path.suffix.lower() == ".txt"]
+    texts = {path for path in labels if path.name.lower() not in NO_LABELS or path.stem in stems}
     if not texts:
         raise ValueError(f"{root}: no category `{category}` (expected images and labels/*.txt below {home})")
     names = _names(home, files)
@@ -61,6 +63,11 @@ def _names(home: Path, files: list[Path]) -> dict[int, str]:
                 names = (YAML(typ="safe").load(path.read_text(encoding="utf-8-sig")) or {}).get("names")
             except (YAMLError, ValueError, AttributeError) as error:
                 raise ValueError(f"{path}: not settings of YOLO: {' '.join(str(error).split())[:200]}") from None
+            if not isinstance(names, list | dict | None):
+                raise ValueError(f"{path}: expected a list of classes below `names`, got {names!r}")
+            pairs = names.items() if isinstance(names, dict) else enumerate(names or [])
+            if odd := [number for number, _ in pairs if not str(number).isdecimal()]:
+                raise ValueError(f"{path}: expected numbers of classes below `names`, got {odd[0]!r}")
             pairs = names.items() if isinstance(names, dict) else enumerate(names or [])
             return {int(number): str(name) for number, name in pairs}
     return {}

@@ -175,3 +175,14 @@ def test_a_page_instead_of_an_archive_is_refused(tmp_path):
 
     with pytest.raises(ValueError, match=r"x.zip: not an archive, or cut off; expected one of \.zip"):
         unpack(tmp_path / "x.zip", tmp_path / "out", **BOUNDS)
+
+
+def test_two_names_of_one_file_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"a\\b\.png and a/b\.png are one file here"):
+        unpack(write_zip(tmp_path / "x.zip", {"a\\b.png": b"1", "a/b.png": b"2"}), tmp_path / "out", **BOUNDS)
+
+
+@pytest.mark.parametrize("files", [{"a": b"1", "a/b": b"2"}, {"a/b": b"2", "a": b"1"}, {".": b"1"}])
+def test_a_file_that_is_a_folder_too_is_refused(tmp_path, files):
+    with pytest.raises(ValueError, match="refused"):
+        unpack(write_zip(tmp_path / "x.zip", files), tmp_path / "out", **BOUNDS)

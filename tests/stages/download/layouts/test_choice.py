@@ -47,3 +47,22 @@ def test_checksums_beside_the_data_are_taken_for_their_files(tmp_path):
     (tmp_path / "MANIFEST.sha256").write_text("\n".join(lines))
 
     assert layouts.find("folder", tmp_path, "bottle").digests == {"train/good/0.png": "a" * 64}
+
+
+def test_a_path_that_leads_out_of_the_category_is_refused(tmp_path):
+    paint(tmp_path / "up.png")
+    (tmp_path / "visa/split_csv").mkdir(parents=True)
+    table = "object,split,label,image,mask\nnut,train,normal,nut/x/../../up.png,\n"
+    (tmp_path / "visa/split_csv/1cls.csv").write_text(table)
+
+    with pytest.raises(ValueError, match=r"'x/\.\./\.\./up\.png' leads out of the folder"):
+        layouts.find("visa", tmp_path / "visa", "nut")
+
+
+def test_a_mask_that_may_be_of_two_images_is_refused(tmp_path):
+    for i, name in enumerate(["train/good/0.png", "test/bad/part.png", "test/bad/part_label.png"]):
+        paint(tmp_path / "nut" / name, seed=i)
+    paint(tmp_path / "nut/ground_truth/bad/part_label.png")
+
+    with pytest.raises(ValueError, match=r"it may be the mask of test/bad/part\.png or of test/bad/part_label\.png"):
+        layouts.find("folder", tmp_path, "nut")

@@ -54,3 +54,27 @@ def test_a_line_that_cannot_be_read_is_told(native):
 def test_an_unknown_class_is_told_with_those_that_are(native):
     with pytest.raises(ValueError, match=r"no category `Class11`.*it holds Class1"):
         dagm.find(native, "Class11")
+
+
+def test_a_label_of_an_image_that_is_listed_as_normal_is_told(native):
+    mark(native / "Class1/Test/Label/0001_label.PNG")
+
+    assert dagm.find(native, "Class1").orphans == ("Test/Label/0001_label.PNG",)
+
+
+def test_a_line_of_an_image_that_is_not_there_is_refused(native):
+    (native / "Class1/Test/0002.PNG").unlink()
+
+    with pytest.raises(ValueError, match=r"Labels\.txt: lines of images or labels that are not there: 0002 with"):
+        dagm.find(native, "Class1")
+
+
+def test_folders_in_small_letters_are_read(native, rows):
+    for part in ("Train", "Test"):
+        (native / "Class1" / part).rename(native / "Class1" / part.lower())
+
+    assert [row[:3] for row in rows(dagm.find(native, "Class1"))] == [
+        ("test/0001.PNG", "test", 0),
+        ("test/0002.PNG", "test", 1),
+        ("train/0001.PNG", "train", 0),
+    ]

@@ -50,3 +50,21 @@ def test_a_link_that_leads_nowhere_is_listed_so_that_it_is_missed(tmp_path):
 
 def test_a_folder_that_is_not_there_holds_nothing(tmp_path):
     assert files_below(tmp_path / "no") == []
+
+
+def test_folders_that_link_to_each_other_end(tmp_path):
+    for i in range(8):
+        paint(tmp_path / f"{i}/a.png")
+        for j in range(8):
+            if i != j:
+                (tmp_path / f"{i}/to{j}").symlink_to(tmp_path / f"{j}")
+
+    assert len(files_below(tmp_path)) <= 8 * (1 + 7 + 7 * 6)
+
+
+def test_a_link_back_to_a_folder_above_shows_nothing_twice(tmp_path):
+    paint(tmp_path / "nut/train/good/a.png")
+    paint(tmp_path / "nut/test/dent/b.png")
+    (tmp_path / "nut/test/dent/loop").symlink_to(tmp_path / "nut")
+
+    assert files_below(tmp_path / "nut/test") == [tmp_path / "nut/test/dent/b.png"]

@@ -129,3 +129,9 @@ def test_the_words_of_factories_are_labels(tmp_path, word, label):
 def test_a_row_of_more_cells_than_names_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"line 2: 3 cells below 2 names; quote cells with commas"):
         table.find(write(tmp_path, "path,label\na,b.png,0\n"), "nut")
+
+
+def test_the_line_that_names_the_delimiter_is_passed_over(tmp_path):
+    listing = table.find(write(tmp_path, "sep=;\r\npath;split\r\na.png;Valid\r\n"), "nut")
+
+    assert [(item.path, item.split, item.label) for item in listing.items] == [("a.png", "val", 0)]

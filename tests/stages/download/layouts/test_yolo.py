@@ -67,3 +67,23 @@ def test_a_folder_without_labels_is_refused(tmp_path):
 
     with pytest.raises(ValueError, match=r"no category `all` \(expected images and labels"):
         yolo.find(tmp_path, "all")
+
+
+def test_the_label_of_an_image_whose_name_is_that_of_a_list_is_read(tmp_path):
+    paint(tmp_path / "images/train.png")
+    paint(tmp_path / "images/a.png", seed=1)
+    label(tmp_path / "labels/train.txt", "0 0.5 0.5 0.2 0.2")
+    label(tmp_path / "labels/a.txt", "")
+
+    assert [(i.path, i.label) for i in yolo.find(tmp_path, "all").items] == [
+        ("images/a.png", 0),
+        ("images/train.png", 1),
+    ]
+
+
+@pytest.mark.parametrize("names", ["scratch", "3", "{a: dent}"])
+def test_classes_that_are_no_list_are_refused(export, names):
+    (export / "data.yaml").write_text(f"names: {names}\n")
+
+    with pytest.raises(ValueError, match=r"data\.yaml: expected .* below `names`"):
+        yolo.find(export, "all")
