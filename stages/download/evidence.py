@@ -16,7 +16,7 @@ from stages.download.frames import frame_of
 from stages.download.layouts.listing import Item
 
 FEW_MASKS = 3
-"""Of fewer masks, two that are the same say nothing."""
+"""The fewest masks among which equal ones say something."""
 
 
 class DataEvidence(NamedTuple):

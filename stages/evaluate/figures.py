@@ -123,7 +123,7 @@ class Calibration(NamedTuple):
     """What set the threshold of a model."""
 
     threshold: float
-    """Of raw scores."""
+    """The raw score from which an image counts as anomalous."""
     normal_scores: Sequence[float] | None
     """Raw scores of the normal images that calibrated it; None if the model has not kept them."""
     asked: float | None

@@ -20,7 +20,7 @@ FARTHEST = 1e5
 """Largest distance of a corner from the top left, in pixels; a corner beyond it is a mistake."""
 CIRCLE_CORNERS = 64
 NAME = "the mask of a shape"
-"""Of a stamp, in errors."""
+"""What errors call a stamp."""
 
 
 class Polygon(NamedTuple):

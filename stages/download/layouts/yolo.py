@@ -65,11 +65,10 @@ def _names(home: Path, files: list[Path]) -> dict[int, str]:
                 raise ValueError(f"{path}: not settings of YOLO: {' '.join(str(error).split())[:200]}") from None
             if not isinstance(names, list | dict | None):
                 raise ValueError(f"{path}: expected a list of classes below `names`, got {names!r}")
-            pairs = names.items() if isinstance(names, dict) else enumerate(names or [])
-            if odd := [number for number, _ in pairs if not str(number).isdecimal()]:
+            classes = names if isinstance(names, dict) else dict(enumerate(names or []))
+            if odd := [number for number in classes if not str(number).isdecimal()]:
                 raise ValueError(f"{path}: expected numbers of classes below `names`, got {odd[0]!r}")
-            pairs = names.items() if isinstance(names, dict) else enumerate(names or [])
-            return {int(number): str(name) for number, name in pairs}
+            return {int(number): str(name) for number, name in classes.items()}
     return {}
 
 

@@ -28,7 +28,7 @@ def test_a_constant_image_stays_constant(old, new, value):
 )
 @settings(max_examples=60)
 def test_a_photograph_is_judged_unless_a_side_is_a_speck_beside_the_input_of_the_model(old, new, turned):
-    """Of both sides, whichever way the camera was held."""
+    """The bound holds for both sides, whichever way the camera was held."""
     buffer, exif = io.BytesIO(), Image.Exif()
     exif[0x0112] = 6 if turned else 1
     Image.new("RGB", old[::-1]).save(buffer, "PNG", exif=exif)
