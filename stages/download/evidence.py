@@ -85,34 +85,26 @@ def _image_row(
         "sha256": fact.sha256 or None,
         "stated_sha256": digests.get(item.path),
         "fault": fact.fault,
-        "stated_size": _stated_size(item, fact),
-        "scaled": _scaled(item, fact),
+        **_framing(item, fact),
         "mask_soft": masks[item.mask].soft if item.mask else None,
         "mask_trouble": _mask_trouble(item, fact, masks, digests, any_mask=any_mask),
     }
 
 
-def _stated_size(item: Item, fact: ImageFacts) -> str | None:
-    """Why the size that the data set states is not that of an image without shapes; those with are drawn in a frame."""
-    if fact.fault or item.stated is None or item.outline:
-        return None
-    try:
-        frame_of(fact, item.stated, ())
-    except ValueError as error:
-        return str(error)
-    return None
-
-
-def _scaled(item: Item, fact: ImageFacts) -> str | None:
-    """What a photograph with shapes was scaled from."""
-    if fact.fault or item.stated is None or not item.outline:
-        return None
+def _framing(item: Item, fact: ImageFacts) -> dict[str, str | None]:
+    """Why the size that the data set states is not that of the image, and what an image with shapes was scaled from."""
+    told: dict[str, str | None] = {"stated_size": None, "scaled": None}
+    if fact.fault or item.stated is None:
+        return told
     try:
         frame = frame_of(fact, item.stated, item.outline)
-    except ValueError:
-        return None  # told as a fault of the mask
+    except ValueError as error:
+        # An image with shapes has it told as a fault of its mask.
+        return told if item.outline else told | {"stated_size": str(error)}
     height, width = frame.size
-    return f"scaled from {width} x {height} to {fact.width} x {fact.height} px" if frame.is_scaled else None
+    if item.outline and frame.is_scaled:
+        told["scaled"] = f"scaled from {width} x {height} to {fact.width} x {fact.height} px"
+    return told
 
 
 def _mask_trouble(

@@ -11,6 +11,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from diffusionad.detectors.learned_feature_diffusion.network import FeatureUNet
 from diffusionad.detectors.shared.frozen import Cache, Features, Judge, stride_of, take
 from diffusionad.detectors.shared.residual import whitening_of
+from diffusionad.diffusion.process import q_sample
 from diffusionad.diffusion.schedule import NoiseSchedule, ScheduleConfig
 from diffusionad.networks.efficientnet import LEVELS
 from diffusionad.section import Section
@@ -169,6 +170,6 @@ class Learned(Judge):
         x_0 = (drawn - self.mean) / self.deviation
         t = torch.randint(self.config.schedule.num_timesteps, (count,), device=device)
         alpha_bar, epsilon = self.schedule.alpha_bar(t, like=x_0), torch.randn_like(x_0)
-        x_t = alpha_bar.sqrt() * x_0 + (1 - alpha_bar).sqrt() * epsilon
+        x_t = q_sample(self.schedule, x_0, t, epsilon)
         v = alpha_bar.sqrt() * epsilon - (1 - alpha_bar).sqrt() * x_0
         return F.mse_loss(self.network(x_t, t, torch.cat([places[spot] for spot in spots])), v)

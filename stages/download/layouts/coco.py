@@ -14,12 +14,12 @@ from stages.download.layouts.listing import Item, Listing, annotated_folder, by_
 from stages.download.layouts.outlines import Polygon, Shape, box, checked
 from stages.download.layouts.records import is_name, read_json, records, refuse_leftovers, stated_size
 from stages.download.layouts.run_lengths import read_runs
+from stages.download.layouts.tables import DRIVE
 
 Id = int | str
 
 UPLOAD = re.compile(r"^[0-9a-f]{8}-")
 """What Label Studio puts before the name of an uploaded file."""
-DRIVE = re.compile(r"^[A-Za-z]:")
 
 
 def find(root: Path, category: str) -> Listing:

@@ -140,17 +140,14 @@ def fill(corners: Sequence[Point], size: tuple[int, int]) -> NDArray[np.bool_]:
 def _edge(x_0: int, y_0: int, x_1: int, y_1: int) -> NDArray[np.int64]:
     """The points of an edge, one for each step along its longer side, (2, N)."""
     across, down = abs(x_1 - x_0), abs(y_1 - y_0)
-    steps = np.arange(max(across, down) + 1)
-    if across >= down:
-        flips = x_0 > x_1
-        start, origin, slope = (x_1, y_1, y_0 - y_1) if flips else (x_0, y_0, y_1 - y_0)
-        steps = steps[::-1] if flips else steps
-        share = slope / across if across else 0.0
-        return np.stack([start + steps, np.trunc(origin + share * steps + 0.5).astype(np.int64)])
-    flips = y_0 > y_1
-    start, origin, slope = (y_1, x_1, x_0 - x_1) if flips else (y_0, x_0, x_1 - x_0)
+    if down > across:
+        return _edge(y_0, x_0, y_1, x_1)[::-1]
+    steps = np.arange(across + 1)
+    flips = x_0 > x_1
+    start, origin, slope = (x_1, y_1, y_0 - y_1) if flips else (x_0, y_0, y_1 - y_0)
     steps = steps[::-1] if flips else steps
-    return np.stack([np.trunc(origin + slope / down * steps + 0.5).astype(np.int64), start + steps])
+    share = slope / across if across else 0.0
+    return np.stack([start + steps, np.trunc(origin + share * steps + 0.5).astype(np.int64)])
 
 
 def _stroke(points: Sequence[Point], width: float) -> list[tuple[Point, ...]]:
